@@ -1,0 +1,153 @@
+"""Every error asyncflow raises itself, in one tree.
+
+    AsyncflowError
+    ├── ConfigurationError        a limit, an option or a decorator was given something it cannot mean
+    ├── TracingError              a promise was used as if it were a value, or an op was called outside a graph
+    ├── PlanError                 what was wired cannot be a plan: cycle, unbound input, types that disagree
+    ├── InputError                a value does not fit the annotation of a parameter
+    ├── DemandError               an op asks for more than a limit can ever give
+    ├── DeadlockError             no release, timer or reply could start this waiter
+    ├── AdmissionError            the admission core was used against its rules (released twice, by another …)
+    ├── RunFailed                 also an ExceptionGroup: the exceptions of the ops that failed
+    ├── RunCanceled               the run was cancelled by somebody else than the awaiting caller
+    ├── RunTimeout                the run took longer than its `timeout`
+    ├── RunRejected               the run was refused before it started
+    ├── OpTimeout                 one attempt of an op took longer than its `timeout`
+    ├── OpSkipped                 the op that was run alone skipped itself
+    ├── SelfCancelled             an op raised CancelledError although nobody cancelled it
+    ├── OpAborted                 an op raised something that is not an Exception
+    ├── StalledError              the run is idle, not complete, and nothing could change that: a defect of asyncflow
+    └── PoolBackendError
+        ├── PoolBackendUnavailable
+        ├── LeaseLost
+        └── SchemaMismatch
+
+A message says what happened, where (graph, op key, field), and what to do next. Exceptions of the user's ops cross
+unchanged, alone or inside `RunFailed`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asyncflow.results import RunResult
+
+
+class AsyncflowError(Exception):
+    """The root of asyncflow's own errors."""
+
+
+class ConfigurationError(AsyncflowError):
+    """A limit, an option or a decorator was given something it cannot mean."""
+
+
+class TracingError(AsyncflowError):
+    """A promise was used as if it were a value, or an op was called outside a graph."""
+
+
+class PlanError(AsyncflowError):
+    """What was wired cannot be a plan: a cycle, an unbound input, an unknown parameter, types that disagree."""
+
+
+class InputError(AsyncflowError):
+    """A value does not fit the annotation of a parameter. Names the place, never the value."""
+
+
+class DemandError(AsyncflowError):
+    """An op asks for more than a limit can ever give, so it could never start."""
+
+
+class DeadlockError(AsyncflowError):
+    """No release, timer or reply could start this waiter. `chain` tells who holds and who waits."""
+
+    def __init__(self, message: str, *, chain: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.chain = tuple(chain)
+
+
+class AdmissionError(AsyncflowError):
+    """The admission core was used against its rules; nothing was changed."""
+
+
+class RunFailed(AsyncflowError, ExceptionGroup[Exception]):
+    """A run in which ops failed: the group of their own exceptions, in the order in which they failed.
+
+    `except* ConnectionError` catches what one op raised. Every member carries a note with the op's key and its
+    attempts. `result` is the whole `RunResult`.
+    """
+
+    result: RunResult[Any]
+
+    def __new__(cls, message: str, exceptions: Sequence[Exception], result: RunResult[Any]) -> RunFailed:
+        """Builds the group; `exceptions` must not be empty."""
+        self = super().__new__(cls, message, exceptions)
+        self.result = result
+        return self
+
+    def __init__(self, message: str, exceptions: Sequence[Exception], result: RunResult[Any]) -> None:
+        super().__init__(message, exceptions)
+
+    def derive(self, excs: Sequence[Exception]) -> RunFailed:  # type: ignore[override] — narrower on purpose: parts stay RunFailed with the same result
+        """Returns a part of this group (`except*`, `split`) that still knows the result."""
+        return RunFailed(self.message, excs, self.result)
+
+
+class RunCanceled(AsyncflowError):
+    """The run was cancelled by somebody else than the awaiting caller. `reason` says why."""
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class RunTimeout(AsyncflowError):
+    """The run took longer than its `timeout`."""
+
+
+class RunRejected(AsyncflowError):
+    """The run was refused before it started."""
+
+
+class OpTimeout(AsyncflowError):
+    """One attempt of an op took longer than its `timeout`."""
+
+
+class OpSkipped(AsyncflowError):
+    """The op that was run alone skipped itself, so there is no value to give."""
+
+
+class SelfCancelled(AsyncflowError):
+    """An op raised CancelledError although nobody cancelled it. The original is the cause."""
+
+
+class OpAborted(AsyncflowError):
+    """An op raised a BaseException that is not an Exception and not an interrupt. The original is the cause."""
+
+
+class StalledError(AsyncflowError):
+    """A run is idle, not complete, and waits for nothing that could come: a defect of asyncflow, never silence."""
+
+
+class PoolBackendError(AsyncflowError):
+    """A pool backend could not do what was asked."""
+
+
+class PoolBackendUnavailable(PoolBackendError):
+    """The backend did not answer for longer than it may."""
+
+
+class LeaseLost(PoolBackendError):
+    """A lease ended while its op still ran."""
+
+
+class SchemaMismatch(PoolBackendError):
+    """The backend's schema is newer, older or damaged."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Returns `"; did you mean 'x'?"` for the nearest known name, or an empty string."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

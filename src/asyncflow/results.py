@@ -1,0 +1,192 @@
+"""What comes out of a run: statuses, the record of each op, outcomes, and where the time went.
+
+Times are readings of the event loop's clock in seconds (virtual seconds under virtual time); they compare with each
+other, not with the calendar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Generic, TypeVar
+
+from asyncflow.errors import OpSkipped
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class RunStatus(Enum):
+    """`QUEUED → RUNNING → SUCCEEDED | FAILED | CANCELED`, with `CANCELING` between."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    CANCELING = "CANCELING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELED = "CANCELED"
+
+    @property
+    def final(self) -> bool:
+        """True once nothing can change any more."""
+        return self in (RunStatus.SUCCEEDED, RunStatus.FAILED, RunStatus.CANCELED)
+
+
+class OpStatus(Enum):
+    """`WAITING` (inputs) → `BLOCKED` (limits) → `RUNNING` → one of the others, which are final."""
+
+    WAITING = "WAITING"
+    BLOCKED = "BLOCKED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+    ABANDONED = "ABANDONED"
+    CANCELED = "CANCELED"
+
+    @property
+    def final(self) -> bool:
+        """True once nothing can change any more."""
+        return self not in (OpStatus.WAITING, OpStatus.BLOCKED, OpStatus.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[R_co]):
+    """How one settled call ended; the value a `.settled(...)` call gives. Never a cancellation.
+
+    Args:
+        status: SUCCEEDED, FAILED, SKIPPED or ABANDONED.
+        value: The result where it succeeded, otherwise None.
+        error: The exception where it failed; the cause's exception where it was abandoned.
+    """
+
+    status: OpStatus
+    value: R_co | None = None
+    error: BaseException | None = None
+
+    @property
+    def ok(self) -> bool:
+        """True where it succeeded."""
+        return self.status is OpStatus.SUCCEEDED
+
+    def unwrap(self) -> R_co:
+        """Returns the value, or raises the error it ended with (`OpSkipped` where it was skipped)."""
+        if self.status is OpStatus.SUCCEEDED:
+            return self.value  # type: ignore[return-value] # pyright: ignore[reportReturnType] — a success always carries its R, which may itself be None
+        if self.error is not None:
+            raise self.error
+        raise OpSkipped(f"the settled call ended {self.status.value} and has no value; look at .status first")
+
+
+@dataclass(frozen=True, slots=True)
+class OpResult:
+    """The record of one op of a run.
+
+    Args:
+        key: The op's key, without the graph's name: `fetch`, `fetch#2`, `sub/fetch`, `fetch[17]`.
+        status: Where it ended.
+        error: Its own exception where it FAILED; where it is ABANDONED, the exception of its cause.
+        cause: The key of the op that failed, where this one is ABANDONED.
+        attempts: How often its body was started.
+        ready_at: When its inputs were there and it began to wait for its limits; None if that never happened.
+        started_at: When its body started; None if it never did.
+        ended_at: When it ended.
+        needs: What it asked of which limit.
+        waits: For each limit, the seconds it was BLOCKED because of it; `order` is fitting, but not its turn.
+    """
+
+    key: str
+    status: OpStatus
+    error: BaseException | None = None
+    cause: str | None = None
+    attempts: int = 0
+    ready_at: float | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    needs: Mapping[str, int] = field(default_factory=dict[str, int])
+    waits: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def blocked(self) -> float:
+        """Seconds between being ready and being started (or ended without a start)."""
+        if self.ready_at is None:
+            return 0.0
+        end = self.started_at if self.started_at is not None else self.ended_at
+        return 0.0 if end is None else end - self.ready_at
+
+    @property
+    def seconds(self) -> float:
+        """Seconds its body ran."""
+        if self.started_at is None or self.ended_at is None:
+            return 0.0
+        return self.ended_at - self.started_at
+
+
+class OpResults(Mapping[str, OpResult]):
+    """The ops of a run by key, in order of declaration; each record is built when it is looked at."""
+
+    __slots__ = ("_cache", "_get", "_index")
+
+    def __init__(self, index: Mapping[str, int], get: Callable[[int], OpResult]) -> None:
+        self._index = index
+        self._get = get
+        self._cache: dict[str, OpResult] = {}
+
+    def __getitem__(self, key: str) -> OpResult:
+        found = self._cache.get(key)
+        if found is None:
+            found = self._cache[key] = self._get(self._index[key])
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __repr__(self) -> str:
+        return f"<{len(self._index)} ops>"
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult(Generic[R_co]):
+    """Everything a run left behind.
+
+    Args:
+        run_id: The run.
+        graph: The name of its graph or op.
+        status: SUCCEEDED, FAILED or CANCELED.
+        output: What the graph returned where the run succeeded, otherwise None.
+        errors: The exceptions of the ops that failed, in the order in which they failed.
+        ops: Every op by key.
+        waits: For each limit, the seconds that ops of this run were BLOCKED because of it, summed over ops.
+        started_at: When the run started.
+        ended_at: When it ended.
+        reason: Why it was cancelled, where it was.
+    """
+
+    run_id: str
+    graph: str
+    status: RunStatus
+    output: R_co | None
+    errors: tuple[Exception, ...]
+    ops: Mapping[str, OpResult]
+    waits: Mapping[str, float]
+    started_at: float
+    ended_at: float
+    reason: str | None = None
+
+    @property
+    def timeline(self) -> tuple[OpResult, ...]:
+        """The ops that started, in the order in which they did."""
+        started = [op for op in self.ops.values() if op.started_at is not None]
+        return tuple(sorted(started, key=lambda op: op.started_at or 0.0))
+
+    @property
+    def seconds(self) -> float:
+        """How long the run took."""
+        return self.ended_at - self.started_at
+
+    def __repr__(self) -> str:
+        return f"<RunResult {self.graph} {self.run_id} {self.status.value} ops={len(self.ops)} seconds={self.seconds:.3f}>"
