@@ -1,0 +1,1 @@
+"""What tests of asyncflow programs need: virtual time."""

@@ -1,0 +1,1 @@
+"""The pytest plugin of asyncflow: the `virtual_time` fixture."""
