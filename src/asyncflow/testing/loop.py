@@ -89,6 +89,7 @@ class JumpingSelector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> Ready:
         """Gives what is ready now, or after the loop has let its clock jump."""
+        __tracebackhide__ = True
         return self.decide(timeout, super().select)
 
 
@@ -155,6 +156,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def _wait(self, timeout: float | None, poll: Callable[[float | None], Ready]) -> Ready:
         """Decides what the loop does where asyncio's would wait `timeout` seconds."""
+        __tracebackhide__ = True
         if timeout is not None and timeout <= 0:
             if self._order is not None:
                 shuffle_tasks(self._ready, self._order)
@@ -177,6 +179,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         Raises:
             DeadlockError: nobody did, and no timer is left.
         """
+        __tracebackhide__ = True
         open_files = self._open_files() - self._outside.idle_files()
         if due < math.inf:
             return poll(min(self.patience, due - self._now)) if open_files else []

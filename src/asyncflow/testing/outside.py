@@ -85,11 +85,13 @@ class Process:
         return self._transport.get_returncode() is not None or self._transport.is_closing()
 
     def is_working(self) -> bool:
-        """Says whether it lives; a worker of anyio's process pool works only while somebody waits for its answer."""
+        """Says whether it lives; a worker of anyio's process pool works only when asked: for an answer, or to end."""
         if not self._pooled:
             return True
-        answers = getattr(self._protocol, "stdout", None)
-        return getattr(answers, "_waiter", None) is not None
+        answers = self._transport.get_pipe_transport(1)
+        if answers is None or answers.is_closing():
+            return True
+        return getattr(getattr(self._protocol, "stdout", None), "_waiter", None) is not None
 
 
 class Outside:
