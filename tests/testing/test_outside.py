@@ -1,4 +1,4 @@
-"""While something outside the loop works, time stands still. Real threads, processes and sockets, few real milliseconds."""
+"""While something outside the loop works, time stands still. Real threads, processes, sockets; few milliseconds."""
 
 import asyncio
 import contextlib
@@ -159,7 +159,7 @@ def test_a_thread_left_working_at_the_end_is_waited_for() -> None:
             threading.Event().wait(BRIEFLY)
             ended.append(True)
 
-        asyncio.get_running_loop().run_in_executor(None, work)  # noqa: RUF006 — left alone on purpose
+        asyncio.get_running_loop().run_in_executor(None, work)
 
     run_virtual(main)
     assert ended == [True]

@@ -98,7 +98,10 @@ def test_a_failure_names_its_seed(pytester: pytest.Pytester, monkeypatch: pytest
     result = pytester.runpytest_subprocess("-p", "no:randomly")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["*DeadlockError: nothing can ever run again*seed=123*", "*waits in Event.wait at*test_a_failure_names_its_seed.py:5"]
+        [
+            "*DeadlockError: nothing can ever run again*seed=123*",
+            "*waits in Event.wait at*test_a_failure_names_its_seed.py:5",
+        ]
     )
     result.stdout.fnmatch_lines(["*seed=123 gives this order of tasks again*"])
 
