@@ -95,7 +95,7 @@ def test_many_tasks_are_counted_not_listed() -> None:
 def test_a_wait_inside_an_async_generator_is_found() -> None:
     """The place is found through generators too."""
 
-    async def numbers():  # type: ignore[no-untyped-def]
+    async def numbers():  # type: ignore[no-untyped-def]  # — the test is about its frames
         yield 1
         await wait_for_ever()
 

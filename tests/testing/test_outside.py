@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import multiprocessing
 import os
 import signal
 import socket
@@ -170,7 +171,7 @@ def test_time_stands_still_while_a_pool_of_processes_works() -> None:
     """A call in a process pool counts from submission to answer."""
 
     async def main() -> tuple[int, float]:
-        with ProcessPoolExecutor(1) as processes:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
             answer = await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(processes, sum, [1, 2]), 1)
         return answer, asyncio.get_running_loop().time()
 
