@@ -58,8 +58,8 @@ class Layout:
 class Block:
     """The inside of one frame: its members, which are boxes and frames, and the arrows among them."""
 
-    members: list[int] = field(default_factory=list)
-    arrows: list[tuple[int, int, int]] = field(default_factory=list)
+    members: list[int] = field(default_factory=list[int])
+    arrows: list[tuple[int, int, int]] = field(default_factory=list[tuple[int, int, int]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +85,15 @@ def arrange(
     count = len(sizes)
     blocks = blocks_of(count, frame_of, parents, arrows)
     member_sizes = [*sizes, *[Size(0, 0)] * len(parents)]
-    placed: list[Placed | None] = [None] * len(parents)
+    placed: dict[int, Placed] = {}
     for frame in range(len(parents) - 1, -1, -1):
-        inside = place(blocks[frame], member_sizes)
-        placed[frame] = inside
+        inside = placed[frame] = place(blocks[frame], member_sizes)
         title = TITLE if frame else 0.0
         member_sizes[count + frame] = Size(inside.size.width + 2 * PAD, inside.size.height + 2 * PAD + title)
     corners = [Point(0, 0)] * (count + len(parents))
     ways: list[tuple[Point, ...]] = [()] * len(arrows)
-    for frame, inside in enumerate(placed):
-        if inside is None:
-            continue
+    for frame in range(len(parents)):
+        inside = placed[frame]
         corner = corners[count + frame]
         left, top = corner.x + PAD, corner.y + PAD + (TITLE if frame else 0.0)
         for member, point in inside.places.items():

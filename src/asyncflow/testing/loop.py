@@ -39,7 +39,7 @@ from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import Context
-from typing import Any, Final, Self, TypeAlias, TypeVar
+from typing import Any, Final, Self, TypeAlias, TypeVar, TypeVarTuple
 
 from asyncflow.errors import DeadlockError
 from asyncflow.testing.outside import Outside
@@ -47,6 +47,7 @@ from asyncflow.testing.pending import describe_deadlock
 from asyncflow.testing.schedule import shuffle_tasks
 
 T = TypeVar("T")
+Args = TypeVarTuple("Args")
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 Ready: TypeAlias = list[tuple[selectors.SelectorKey, int]]
 
@@ -136,7 +137,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def call_at(
-        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, when: float, callback: Callable[[*Args], object], *args: *Args, context: Context | None = None
     ) -> asyncio.TimerHandle:
         """Sets a timer, on the grid."""
         rounded = round(when, GRID)
@@ -202,7 +203,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._home = threading.get_ident()
         super().run_forever()
 
-    def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    def run_in_executor(self, executor: Executor | None, func: Callable[[*Args], T], *args: *Args) -> asyncio.Future[T]:
         """Runs `func` in a thread or process; time stands still until it ends."""
         counted = self._outside.count(executor or self._threads())
         future = super().run_in_executor(counted, func, *args)
@@ -216,7 +217,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             self.set_default_executor(threads)
         return threads
 
-    def set_default_executor(self, executor: ThreadPoolExecutor) -> None:
+    def set_default_executor(self, executor: ThreadPoolExecutor) -> None:  # type: ignore[override]  # — as asyncio's own
         """Sets the threads of `run_in_executor(None, …)`."""
         super().set_default_executor(executor)
         self._default_threads = executor
@@ -250,7 +251,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._outside.watch_process(transport, protocol, command, files=self._open_files() - before)
         return transport, protocol
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:
+    def add_signal_handler(self, sig: int, callback: Callable[[*Args], object], *args: *Args) -> None:
         """Handles a signal; a loop that does may be called from outside and is never declared dead."""
         super().add_signal_handler(sig, callback, *args)
         self._signals.add(signal.Signals(sig))
@@ -262,7 +263,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     # ------------------------------------------------------------------------------------------- who calls from outside
     def call_soon_threadsafe(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self, callback: Callable[[*Args], object], *args: *Args, context: Context | None = None
     ) -> asyncio.Handle:
         """Calls back soon; a task that a thread asks for this way counts as that thread's wait."""
         caller = threading.get_ident()
@@ -270,9 +271,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
             return super().call_soon_threadsafe(callback, *args, context=context)
         return super().call_soon_threadsafe(self._outside.answer, caller, callback, args, context=context)
 
-    def create_task(  # type: ignore[override]  # — each Python version knows more options; they are passed on
-        self, coro: Generator[Any, None, T] | Coroutine[Any, Any, T], **options: Any
-    ) -> asyncio.Task[T]:
+    def create_task(self, coro: Generator[Any, None, T] | Coroutine[Any, Any, T], **options: Any) -> asyncio.Task[T]:
         """Starts a task."""
         caller = self._outside.take_caller()
         task = super().create_task(coro, **options)
