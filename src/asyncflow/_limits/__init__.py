@@ -1,0 +1,37 @@
+"""Who may start now, and why not: the pure admission core."""
+
+from asyncflow._limits.admission import Admission, ReleaseError
+from asyncflow._limits.book import LimitBook
+from asyncflow._limits.claim import Claim, ClaimState
+from asyncflow._limits.command import AskRemote, Command, Deadlocked, DropTicket, Gathering, ReturnRemote, Unparked
+from asyncflow._limits.demand import Demand
+from asyncflow._limits.explanation import Blocker, Explanation
+from asyncflow._limits.group import Group, Party
+from asyncflow._limits.limit import UNLIMITED, Limit
+from asyncflow._limits.snapshot import HolderView, LimitView, Snapshot, WaiterView
+
+__all__ = [
+    "UNLIMITED",
+    "Admission",
+    "AskRemote",
+    "Blocker",
+    "Claim",
+    "ClaimState",
+    "Command",
+    "Deadlocked",
+    "Demand",
+    "DropTicket",
+    "Explanation",
+    "Gathering",
+    "Group",
+    "HolderView",
+    "Limit",
+    "LimitBook",
+    "LimitView",
+    "Party",
+    "ReleaseError",
+    "ReturnRemote",
+    "Snapshot",
+    "Unparked",
+    "WaiterView",
+]
