@@ -78,9 +78,9 @@ class Instant(float):
         return self
 
     def __lt__(self, other: float) -> bool:
-        if isinstance(other, Instant) and float(self) == float(other):
+        if float.__eq__(self, other) and isinstance(other, Instant):
             return self.order < other.order
-        return float(self) < float(other)
+        return float.__lt__(self, other)
 
 
 class JumpingSelector(selectors.DefaultSelector):
