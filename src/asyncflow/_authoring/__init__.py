@@ -1,0 +1,43 @@
+"""Authoring: plain-looking calls in the body of a graph are recorded as nodes.
+
+While a graph is wired, a call of an op gives a promise of its result; promises passed on become dependencies. Nothing
+here calls an op's function; bodies of graphs are called, but only to wire them.
+"""
+
+from asyncflow._authoring.branch import when
+from asyncflow._authoring.call import call, call_settled
+from asyncflow._authoring.callee import Callee, SettledCallee
+from asyncflow._authoring.definition import GraphDefinition, OpDefinition, define_graph, define_op
+from asyncflow._authoring.each import each, item_names
+from asyncflow._authoring.graph_wiring import UnusedResultWarning, input_values, wire_graph, wire_op, wire_open
+from asyncflow._authoring.node import Fragment, Node, NodeKind, Ref, Scope
+from asyncflow._authoring.promise import Promise
+from asyncflow._authoring.step import apply
+from asyncflow._authoring.wiring import Wiring
+
+__all__ = [
+    "Callee",
+    "Fragment",
+    "GraphDefinition",
+    "Node",
+    "NodeKind",
+    "OpDefinition",
+    "Promise",
+    "Ref",
+    "Scope",
+    "SettledCallee",
+    "UnusedResultWarning",
+    "Wiring",
+    "apply",
+    "call",
+    "call_settled",
+    "define_graph",
+    "define_op",
+    "each",
+    "input_values",
+    "item_names",
+    "wire_graph",
+    "wire_op",
+    "wire_open",
+    "when",
+]

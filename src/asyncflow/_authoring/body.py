@@ -1,0 +1,91 @@
+"""Running the body of a graph so that it wires: what it raises is told in the words of the graph.
+
+A nested call runs the body of another graph inside. One that never ends is found by counting the calls that are
+going on, long before Python's own limit, and its names are told.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import ValidationError
+
+from asyncflow._authoring.definition import GraphDefinition
+from asyncflow._authoring.hidden import find_hidden
+from asyncflow._authoring.place import Place, last_place, told
+from asyncflow._authoring.refusal import described
+from asyncflow.errors import PlanError, TracingError
+
+if TYPE_CHECKING:
+    from asyncflow._authoring.wiring import Wiring
+
+DEEPEST: Final = 100
+"""Nested calls that may be going on at once."""
+
+
+def run_body(
+    wiring: Wiring, definition: GraphDefinition, args: tuple[Any, ...], kwargs: dict[str, Any], where: Place
+) -> Any:  # noqa: ANN401 — what the body returned
+    """Calls the body and returns what it returned.
+
+    Raises:
+        PlanError: where it calls itself without end.
+        TracingError: where a promise was given to something that wanted a value.
+    """
+    calls = wiring.calls
+    if len(calls) >= DEEPEST:
+        raise endless(calls, definition, where)
+    calls.append(definition)
+    try:
+        return definition.fn(*args, **kwargs)
+    except RecursionError as error:
+        raise endless(calls[:-1], definition, where) from error
+    except ValidationError as error:
+        refuse_model(definition, error)
+        raise
+    except (TypeError, AttributeError, ValueError) as error:
+        refuse_foreign(definition, error)
+        raise
+    finally:
+        calls.pop()
+
+
+def endless(calls: Sequence[GraphDefinition], again: GraphDefinition, where: Place) -> PlanError:
+    """Returns the error for a graph that wires itself without end, naming the cycle."""
+    names = [call.name for call in calls]
+    before = [i for i, call in enumerate(calls) if call.fn is again.fn]
+    cycle = names[before[-1] :] if before else names[-5:]
+    return PlanError(
+        f"{names[0] if names else again.name} wires itself without end, at {told(where)}: {' → '.join([*cycle, again.name])};"
+        f" {DEEPEST} nested calls were going on. A promise cannot end a recursion: decide on an input, or loop in an op"
+    )
+
+
+def refuse_model(definition: GraphDefinition, error: ValidationError) -> None:
+    """Raises a TracingError where pydantic refused a promise."""
+    for problem in error.errors(include_url=False, include_context=False):
+        hidden = find_hidden(problem["input"])
+        if hidden is not None:
+            raise TracingError(
+                f"the model {error.title} was given the promise of {described(hidden[0])} while {definition.name} was"
+                f" wired, at {told(_within(definition, error))}: write `apply({error.title}, …)`, which makes it when the"
+                " values are there"
+            ) from error
+
+
+def refuse_foreign(definition: GraphDefinition, error: Exception) -> None:
+    """Raises a TracingError where a function complained about a promise."""
+    if "Promise" not in str(error):
+        return
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    raise TracingError(
+        f"{definition.name} gave a promise to something that wants a value, at {told(_within(definition, error))}"
+        f" ({type(error).__name__}: {error}; {last.name}): give it to an op, or make a step of the call: `apply(function, x)`"
+    ) from error
+
+
+def _within(definition: GraphDefinition, error: BaseException) -> Place:
+    code = getattr(definition.fn, "__code__", None)
+    return last_place(error.__traceback__, definition.where[0] if code is None else code.co_filename)

@@ -1,0 +1,43 @@
+"""What can be called while wiring, apart from its types: a definition and what a call of it carries along."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from asyncflow._authoring.definition import GraphDefinition, OpDefinition
+
+
+class Callee:
+    """An op or a graph as the wiring sees it.
+
+    Args:
+        leading: Arguments before all others: the instance, where it is a method.
+        order: Results that calls start after.
+        map_key: Names the items of an `each`.
+    """
+
+    __slots__ = ("definition", "leading", "map_key", "order")
+
+    definition: OpDefinition | GraphDefinition
+    leading: tuple[Any, ...]
+    order: tuple[Any, ...]
+    map_key: Callable[[Any], str] | None
+
+    def _copy(self, **changes: Any) -> Self:  # noqa: ANN401 — the values of slots
+        """Returns a copy with some slots changed."""
+        new = object.__new__(type(self))
+        for base in type(self).__mro__:
+            for slot in base.__dict__.get("__slots__", ()):
+                if slot not in ("__dict__", "__weakref__"):
+                    object.__setattr__(new, slot, changes[slot] if slot in changes else getattr(self, slot))
+        return new
+
+
+class SettledCallee:
+    """An op or a graph whose calls give outcomes."""
+
+    __slots__ = ("callee",)
+
+    callee: Callee

@@ -1,0 +1,175 @@
+"""Definitions: what a decorator remembers of a function. Frozen; `.options(…)` makes changed copies."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+from asyncflow._authoring.decorated import check_function, check_node_name
+from asyncflow._authoring.inputs import InputCheck
+from asyncflow._authoring.place import NOWHERE, Place, user_frame
+from asyncflow._authoring.signature import Signature, names_nearby
+from asyncflow.errors import ConfigurationError, did_you_mean
+from asyncflow.options import UNSET, OpOptions, PoolOption, RunOptions, Unset
+
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpDefinition:
+    """An op.
+
+    Args:
+        name: What its keys begin with.
+        fn: The user's function.
+        mode: How it is called: `async` on the event loop, `thread` on a thread.
+        signature: How it may be called.
+        options: What is tuned on it.
+        where: File and line of the function.
+    """
+
+    name: str
+    fn: Callable[..., Any]
+    mode: Literal["async", "thread"]
+    signature: Signature
+    options: OpOptions
+    where: Place
+
+    def changed(
+        self,
+        *,
+        name: str | Unset = UNSET,
+        pool: PoolOption | Unset = UNSET,
+        tags: Mapping[str, str] | Unset = UNSET,
+        priority: int | Unset = UNSET,
+        expected: float | None | Unset = UNSET,
+    ) -> OpDefinition:
+        """Returns a copy with what was given."""
+        options = self.options.merged(pool=pool, tags=tags, priority=priority, expected=expected)
+        changed = replace(self, options=options)
+        if name is not UNSET:
+            changed = replace(changed, name=check_node_name(name, field=f"the name of {self.name}"))
+        if callable(options.pool) and pool is not UNSET:
+            changed.check_pool_function(options.pool)
+        return changed
+
+    def check_pool_function(self, pool: Callable[..., Any]) -> None:
+        """Refuses a pool function that asks for a parameter the op does not have."""
+        known = list(self.signature.index)
+        for name in _wanted(pool, known, self.name):
+            if name not in self.signature.index:
+                raise ConfigurationError(
+                    f"the pool function of {self.name} takes {name!r}, which is no parameter of"
+                    f" {self.name}{self.signature}{did_you_mean(name, known)}"
+                )
+
+    def ask_pool(self, args: Any, kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 — what the user's function returns; it is checked by the caller
+        """Calls a `pool=` function with those of the op's parameters that it names."""
+        pool = self.options.pool
+        if not callable(pool):
+            return pool
+        values = self.signature.bound(tuple(args), kwargs)
+        return pool(**{name: values[name] for name in _wanted(pool, list(values), self.name) if name in values})
+
+
+def _wanted(pool: Callable[..., Any], known: list[str], op: str) -> list[str]:
+    """Returns the parameters a pool function asks for by name; all that are known where it takes `**kwargs`."""
+    try:
+        parameters = inspect.signature(pool).parameters.values()
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"the pool function of {op} does not tell its parameters; write a `def`") from error
+    wanted: list[str] = []
+    for parameter in parameters:
+        if parameter.kind is parameter.VAR_KEYWORD:
+            return known
+        if parameter.kind not in _NAMED:
+            raise ConfigurationError(
+                f"the pool function of {op} takes {parameter}: it gets the op's parameters by name only"
+            )
+        if parameter.default is parameter.empty or parameter.name in known:
+            wanted.append(parameter.name)
+    return wanted
+
+
+def define_op(fn: object, *, options: OpOptions, runs_in: str | None) -> OpDefinition:
+    """Returns the definition of an op.
+
+    Raises:
+        ConfigurationError: for something that cannot be an op, telling what to write.
+    """
+    function = check_function(fn, "op")
+    asynchronous = inspect.iscoroutinefunction(function)
+    name = check_node_name(getattr(function, "__name__", ""), field="the name of an op")
+    if runs_in is not None and asynchronous:
+        raise ConfigurationError(f"@op(runs_in={runs_in!r}) is on {name}, an async def, which runs on the event loop; leave runs_in out")
+    if runs_in not in (None, "thread"):
+        later = ": not built yet in this version" if runs_in == "process" else ""
+        raise ConfigurationError(f"runs_in of {name} must be 'thread', got {runs_in!r:.60}{later}")
+    definition = OpDefinition(
+        name, function, "async" if asynchronous else "thread", _signature_of(function), options, _where(function)
+    )
+    if callable(options.pool):
+        definition.check_pool_function(options.pool)
+    return definition
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GraphDefinition:
+    """A graph.
+
+    Args:
+        name: Its name.
+        fn: The user's function, which wires it.
+        static: True where it is wired once, with promises for all inputs.
+        signature: How it may be called.
+        inputs: How its inputs are checked.
+        options: What is tuned on it and its runs.
+        where: File and line of the function.
+    """
+
+    name: str
+    fn: Callable[..., Any]
+    static: bool
+    signature: Signature
+    inputs: InputCheck
+    options: RunOptions
+    where: Place
+
+    def changed(self, *, name: str | Unset = UNSET, **changes: object) -> Self:
+        """Returns a copy with what was given."""
+        changed = replace(self, options=self.options.merged(**changes))
+        if name is UNSET:
+            return changed
+        return replace(changed, name=check_node_name(name, field=f"the name of {self.name}"))
+
+
+def define_graph(fn: object, *, name: str | None, static: bool, options: RunOptions) -> GraphDefinition:
+    """Returns the definition of a graph.
+
+    Raises:
+        ConfigurationError: for something that cannot be a graph, telling what to write.
+    """
+    function = check_function(fn, "graph")
+    called = getattr(function, "__name__", "") if name is None else name
+    signature = _signature_of(function)
+    checked = check_node_name(called, field="the name of a graph")
+    if static and (signature.rest >= 0 or signature.keyworded >= 0):
+        raise ConfigurationError(
+            f"@graph(static=True) is on {checked}{signature}: it is wired before its inputs are known, so their number must"
+            " be fixed; take a list or a dict instead"
+        )
+    return GraphDefinition(
+        checked, function, static, signature, InputCheck(checked, signature), options, _where(function)
+    )
+
+
+def _signature_of(function: Callable[..., Any]) -> Signature:
+    frame = user_frame()
+    return Signature(function, names_nearby(function, {} if frame is None else frame.f_locals))
+
+
+def _where(function: Callable[..., Any]) -> Place:
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return NOWHERE if code is None else (code.co_filename, code.co_firstlineno)

@@ -1,0 +1,116 @@
+"""A graph called inside another: its body is wired in place, in a scope of its own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from asyncflow._authoring.body import run_body
+from asyncflow._authoring.callee import Callee
+from asyncflow._authoring.definition import GraphDefinition
+from asyncflow._authoring.order import ordered_after
+from asyncflow._authoring.place import Place, told
+from asyncflow._authoring.promise import Promise
+from asyncflow._authoring.step import as_end, same
+from asyncflow.errors import PlanError
+from asyncflow.options import RunOptions
+
+if TYPE_CHECKING:
+    from asyncflow._authoring.wiring import Wiring
+
+_OUTERMOST = ("on_error", "tags", "priority", "fair_key", "weight", "run_id")
+_DEFAULTS = RunOptions()
+
+
+def call_graph(
+    wiring: Wiring,
+    callee: Callee,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    key: str | None,
+    where: Place,
+) -> Any:  # noqa: ANN401 — what the body returned
+    """Wires the body of a graph in place and returns what it returned.
+
+    Raises:
+        PlanError: for arguments it cannot take, options that belong to the outermost run, or a call without end.
+    """
+    definition = callee.definition
+    if not isinstance(definition, GraphDefinition):
+        raise PlanError(f"{definition.name} is no graph")
+    path = wiring.key(definition.name) if key is None else key
+    who = f"{wiring.graph_name}/{path}"
+    refuse_run_options(definition, who, where)
+    refuse_deployment(wiring, getattr(callee, "deployment", None), who, where)
+    args = callee.leading + args
+    definition.signature.check(args, kwargs, who, where)
+    args, kwargs = definition.inputs.values(args, kwargs)
+    after = ordered_after(wiring, callee.order, who, where)
+    options = definition.options
+    scope = wiring.scope(path, options.max_concurrent, options.tag_concurrency_limits)
+    start = len(wiring.nodes)
+    site = replace(
+        wiring.site,
+        scope=scope,
+        prefix=f"{path}/",
+        after=(*wiring.site.after, *after),
+        start=start if after or not wiring.site.after else wiring.site.start,
+    )
+    with wiring.at(site):
+        if definition.static:
+            args, kwargs = promised(wiring, definition, args, kwargs, len(callee.leading))
+        output = run_body(wiring, definition, args, kwargs, where)
+        if output is None and len(wiring.nodes) > start:
+            output = as_end(wiring, start, where)
+    return output
+
+
+def promised(
+    wiring: Wiring, definition: GraphDefinition, args: tuple[Any, ...], kwargs: dict[str, Any], leading: int
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Returns a promise for every parameter: the body of a static graph never sees a value."""
+    signature = definition.signature
+    values = signature.bound(args, kwargs)
+    positional: list[Any] = []
+    named: dict[str, Any] = {}
+    for i, (parameter, hint) in enumerate(zip(signature.parameters, signature.hints, strict=True)):
+        value = values[parameter.name]
+        if i >= leading and type(value) is not Promise:
+            value = wiring.step(same, "(input)", (value,), gives=hint)
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            named[parameter.name] = value
+        else:
+            positional.append(value)
+    return tuple(positional), named
+
+
+def refuse_run_options(definition: GraphDefinition, who: str, where: Place) -> None:
+    """Refuses options that only the outermost run can have.
+
+    Raises:
+        PlanError: naming them.
+    """
+    options = definition.options
+    given = [name for name in _OUTERMOST if getattr(options, name) != getattr(_DEFAULTS, name)]
+    if given:
+        raise PlanError(
+            f"{who}, called at {told(where)}, has {', '.join(given)}, which belong to the outermost run and would"
+            " silently not hold here: set them on the graph that is run"
+        )
+
+
+def refuse_deployment(wiring: Wiring, deployment: object, who: str, where: Place) -> None:
+    """Refuses a nested graph that is bound to another deployment than the run's; remembers what cannot be judged yet.
+
+    Raises:
+        PlanError: naming both.
+    """
+    if deployment is None or deployment is wiring.deployment:
+        return
+    if wiring.deployment is not None:
+        raise PlanError(
+            f"{who}, called at {told(where)}, is bound to {deployment!r}, but the run's deployment is"
+            f" {wiring.deployment!r}: one run stays in one; start the other with `.run(…)` inside an op"
+        )
+    wiring.deployments.append((deployment, f"{who}, called at {told(where)},"))

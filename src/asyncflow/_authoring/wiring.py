@@ -1,0 +1,265 @@
+"""A wiring: what one run of a graph's body recorded, and the site where the next node will stand.
+
+Nodes get dense ids in the order of the calls, so everything a node reads has a smaller id. References are shared
+objects, one for each node: where a fragment must put the results it captured first, ids are changed in one place.
+
+A wiring inside another (what an `each` over a promise repeats) sees the promises of the enclosing ones; using one
+captures it. Promises of any other wiring are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncflow._authoring.arguments import absorbed
+from asyncflow._authoring.current import CURRENT
+from asyncflow._authoring.hint import Hint
+from asyncflow._authoring.node import Node, NodeKind, Ref, Scope
+from asyncflow._authoring.place import NOWHERE, Place, user_place
+from asyncflow._authoring.promise import Promise
+from asyncflow._authoring.refusal import stale
+
+if TYPE_CHECKING:
+    from asyncflow._authoring.definition import GraphDefinition
+
+UNSETTLED: Final = -2
+"""The `settled` of nodes wired inside a settled call whose OUTCOME node has no id yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where new nodes stand.
+
+    Args:
+        scope: The scope.
+        prefix: What keys begin with.
+        after: Ids that roots of this site start after.
+        start: The first id of what `after` holds for.
+        gate: The gate of the branch, or -1.
+        settled: The OUTCOME node that tolerates failures, or -1.
+        stage: How many `each` stages lie before.
+        lead: The first node of the item's chain, or -1.
+    """
+
+    scope: int = 0
+    prefix: str = ""
+    after: tuple[int, ...] = ()
+    start: int = 0
+    gate: int = -1
+    settled: int = -1
+    stage: int = 0
+    lead: int = -1
+
+    @property
+    def plain(self) -> bool:
+        """True where nothing but scope and prefix matters, as nearly everywhere."""
+        return not self.after and self.gate < 0 and self.settled == -1 and not self.stage and self.lead < 0
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """The items of an `each` that were wired one by one: results, names, and the first node of each chain."""
+
+    results: tuple[int, ...]
+    names: tuple[str, ...]
+    leads: tuple[int, ...]
+    stage: int
+
+
+class Wiring:
+    """What is recorded while the body of a graph runs.
+
+    `output` is what the body returned: a `Ref`, or a constant. `inputs` has name and id of every INPUT node.
+    """
+
+    __slots__ = (
+        "_captured",
+        "_names",
+        "calls",
+        "closed",
+        "deployment",
+        "deployments",
+        "graph_name",
+        "inputs",
+        "items",
+        "nodes",
+        "output",
+        "outside",
+        "parent",
+        "plain",
+        "refs",
+        "scopes",
+        "site",
+        "static",
+    )
+
+    def __init__(self, graph_name: str, *, parent: Wiring | None = None, static: bool = False) -> None:
+        self.graph_name = graph_name
+        self.parent = parent
+        self.static = static
+        self.closed = False
+        self.nodes: list[Node] = []
+        self.refs: list[Ref] = []
+        self.output: Any = None
+        self.inputs: list[tuple[str, int]] = []
+        self.scopes: list[Scope] = [Scope(None, "")]
+        self.items: dict[int, Items] = {}
+        self.outside: list[Ref] = []
+        self.calls: list[GraphDefinition] = [] if parent is None else parent.calls
+        self.deployment: object = None if parent is None else parent.deployment
+        self.deployments: list[tuple[object, str]] = [] if parent is None else parent.deployments
+        self._captured: dict[int, Ref] = {}
+        self._names: dict[str, int] = {}
+        self.site = Site()
+        self.plain = True
+
+    # ── recording ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def key(self, name: str) -> str:
+        """Returns the next key for `name` here: `fetch`, then `fetch#2`, behind the site's prefix."""
+        full = self.site.prefix + name
+        names = self._names
+        number = names[full] = names.get(full, 0) + 1
+        return full if number == 1 else f"{full}#{number}"
+
+    def add(self, node: Node) -> Promise:
+        """Records a node at the site and returns the promise of its result."""
+        site = self.site
+        if not self.plain:
+            if site.after and not any(i >= site.start for i in (*node.sources, node.gate)):
+                node.after = tuple(dict.fromkeys((*node.after, *site.after)))
+            if node.gate < 0:
+                node.gate = site.gate
+            node.settled = site.settled
+            node.stage += site.stage
+            if node.lead < 0:
+                node.lead = site.lead
+        node.scope = site.scope
+        ref = Ref(len(self.nodes))
+        self.nodes.append(node)
+        self.refs.append(ref)
+        return Promise(self, ref)
+
+    def step(
+        self,
+        fn: Callable[..., Any],
+        name: str,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        gives: Hint | None = None,
+        shown: bool = False,
+    ) -> Promise:
+        """Records a plain function to be called inline with results."""
+        where = user_place()
+        taken = absorbed(self, args, kwargs, name, where)
+        return self.add(
+            Node(
+                NodeKind.STEP,
+                self.key(name),
+                fn=fn,
+                args=taken.args,
+                kwargs=taken.kwargs,
+                refs=taken.refs,
+                sources=taken.sources,
+                shown=shown,
+                where=where,
+                gives=gives,
+            )
+        )
+
+    def given(self, name: str, hint: Hint | None, where: Place = NOWHERE) -> Promise:
+        """Records an input whose value comes at the start of a run."""
+        promise = self.add(Node(NodeKind.INPUT, f"(input {name})", where=where, gives=hint))
+        self.inputs.append((name, promise.ref__.id))
+        return promise
+
+    def scope(self, path: str, max_concurrent: int | None, tag_limits: tuple[Any, ...]) -> int:
+        """Opens the scope of a nested call and returns its number."""
+        self.scopes.append(Scope(self.site.scope, path, max_concurrent, tag_limits))
+        return len(self.scopes) - 1
+
+    @contextmanager
+    def at(self, site: Site) -> Iterator[None]:
+        """New nodes stand at `site` meanwhile."""
+        before, self.site = self.site, site
+        was_plain, self.plain = self.plain, site.plain
+        try:
+            yield
+        finally:
+            self.site = before
+            self.plain = was_plain
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Calls of ops are recorded here meanwhile; afterwards the promises are of no more use."""
+        token = CURRENT.set(self)
+        try:
+            yield
+        finally:
+            CURRENT.reset(token)
+            self.closed = True
+
+    # ── promises ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def ref(self, promise: Promise) -> Ref:
+        """Returns the local reference of a promise; one of an enclosing wiring is captured.
+
+        Raises:
+            TracingError: for a promise of another wiring.
+        """
+        owner = promise.wiring__
+        if owner is self:
+            return promise.ref__
+        chain: list[Wiring] = []
+        wiring: Wiring | None = self
+        while wiring is not None and wiring is not owner:
+            chain.append(wiring)
+            wiring = wiring.parent
+        if wiring is None or owner.closed:
+            raise stale(promise)
+        ref = promise.ref__
+        node = owner.nodes[ref.id]
+        for inner in reversed(chain):
+            ref = inner.capture(ref, node)
+        return ref
+
+    def capture(self, outer: Ref, node: Node) -> Ref:
+        """Returns the local reference of a result from outside."""
+        known = self._captured.get(id(outer))
+        if known is None:
+            with self.at(Site()):
+                promise = self.add(Node(NodeKind.CAPTURE, f"(outside {node.key})", where=node.where, gives=node.gives))
+            known = self._captured[id(outer)] = promise.ref__
+            self.outside.append(outer)
+        return known
+
+    def captured_first(self) -> None:
+        """Renumbers the nodes of a fragment so that captured results follow the item at once."""
+        order = sorted(range(len(self.nodes)), key=lambda i: (_rank(self.nodes[i].kind), i))
+        if order == list(range(len(order))):
+            return
+        new = {old: i for i, old in enumerate(order)}
+        for old, ref in enumerate(self.refs):
+            ref.id = new[old]
+        self.nodes = [self.nodes[old] for old in order]
+        self.refs = [self.refs[old] for old in order]
+        for node in self.nodes:
+            node.sources = tuple([new[i] for i in node.sources])
+            node.after = tuple([new[i] for i in node.after])
+            node.gate = new.get(node.gate, -1)
+            node.lead = new.get(node.lead, -1)
+            node.settled = new.get(node.settled, -1)
+            node.items = new.get(node.items, -1)
+
+
+def _rank(kind: NodeKind) -> int:
+    return {NodeKind.ITEM: 0, NodeKind.CAPTURE: 1}.get(kind, 2)
+
+
+def inside(site: Site, **changes: Any) -> Site:  # noqa: ANN401 — the fields of a site
+    """Returns a site within `site`."""
+    return replace(site, **changes)

@@ -1,0 +1,209 @@
+"""Right uses: neither mypy --strict nor pyright strict may report a line of this file. It is checked, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any, assert_type
+
+from asyncflow import Deployment, Outcome, Plan, Run, RunResult, TagLimit, apply, each, graph, op, when
+
+
+@dataclass
+class Page:
+    """What is fetched."""
+
+    url: str
+    title: str
+    size: int
+
+
+@dataclass
+class Report:
+    """What is made of it."""
+
+    words: int
+    note: str
+
+
+# ── ops: with and without parentheses, async and sync ────────────────────────────────────────────────────────────────
+
+
+@op
+async def fetch(url: str, *, depth: int = 0) -> Page:
+    return Page(url, "", depth)
+
+
+@op(pool="web", tags={"kind": "io"}, priority=3, expected=0.5)
+async def parse(page: Page) -> str:
+    return page.title
+
+
+@op
+def count(page: Page, factor: int = 1) -> int:
+    return page.size * factor
+
+
+@op(runs_in="thread", pool={"cpu": 2})
+def clean(page: Page) -> Page:
+    return page
+
+
+@op(pool=lambda url: f"host:{url}")
+async def pair(url: str) -> tuple[int, str]:
+    return len(url), url
+
+
+@op()
+async def total(counts: list[int]) -> int:
+    return sum(counts)
+
+
+@op
+async def store(pages: Mapping[str, Page], both: tuple[int, str]) -> None:
+    return None
+
+
+@op
+async def keep_going(outcomes: list[Outcome[Page]]) -> int:
+    return len(outcomes)
+
+
+@op
+async def wait_all(*numbers: int, **named: str) -> int:
+    return sum(numbers)
+
+
+assert_type(count.fn(Page("", "", 1), factor=2), int)
+
+
+# ── graphs ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@graph
+def single(url: str) -> int:
+    page = fetch(url, depth=1)
+    assert_type(page, Page)
+    assert_type(parse(page), str)
+    return count(page, 2)
+
+
+@graph(max_concurrent=4, tag_concurrency_limits=[TagLimit(key="kind", value="cpu", limit=2)], on_error="fail_fast")
+def crawl(urls: list[str], polite: bool = False) -> Report:
+    pages = each(fetch, urls)
+    assert_type(pages, list[Page])
+    if polite:
+        pages = each(clean, pages)
+    words = total(each(count, pages, factor=3))
+    assert_type(words, int)
+    half, label = pair(urls[0])
+    assert_type(half, int)
+    assert_type(label, str)
+    best = when(words > 20, lambda: half, lambda: "none")
+    assert_type(best, int | str)
+    assert_type(apply(len, urls), int)
+    assert_type(apply(Report, words, note=label), Report)
+    return apply(Report, words, label)
+
+
+@graph(static=True)
+def score(url: str, weight: int = 2) -> int:
+    return count(fetch(url), weight)
+
+
+@graph(name="named", tags={"team": "a"}, priority=1, fair_key="a", weight=2.0, run_id="r")
+def named() -> None:
+    store({"a": fetch("a")}, pair("a"))
+
+
+@graph
+def outer(urls: list[str]) -> list[int]:
+    first = single(urls[0])
+    assert_type(first, int)
+    each(single, urls)
+    return each(score, urls, weight=first)
+
+
+@graph
+def options_keep_the_signature(url: str) -> int:
+    page = fetch.options(pool="db", tags={"a": "b"}, priority=1, expected=None, name="other")(url, depth=2)
+    assert_type(page, Page)
+    again = fetch.after(page, pair(url))(url)
+    assert_type(again, Page)
+    assert_type(each(fetch.options(map_key=lambda link: link), ["a"]), list[Page])
+    outcome = fetch.settled(url, depth=1)
+    assert_type(outcome, Outcome[Page])
+    assert_type(fetch.options(priority=2).after(page).settled(url), Outcome[Page])
+    assert_type(each(fetch.settled, ["a", "b"], depth=1), list[Outcome[Page]])
+    assert_type(single.settled(url), Outcome[int])
+    assert_type(each(single.settled, [url]), list[Outcome[int]])
+    assert_type(single.options(max_concurrent=2, tag_concurrency_limits=[], name="s")(url), int)
+    assert_type(single.after(page)(url), int)
+    keep_going(each(fetch.settled, [url]))
+    wait_all(1, count(page), a="b")
+    return total([count(page), count(again)])
+
+
+class Loader:
+    """Ops and graphs may be methods."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+
+    @op
+    async def load(self, key: str, *, depth: int = 0) -> Page:
+        return Page(self.base + key, "", depth)
+
+    @op(pool="disk")
+    def read(self, key: str) -> int:
+        return len(key)
+
+    @graph
+    def both(self, key: str) -> int:
+        page = self.load(key, depth=1)
+        assert_type(page, Page)
+        assert_type(each(self.load, [key]), list[Page])
+        assert_type(self.load.settled(key), Outcome[Page])
+        assert_type(self.load.options(pool="db")(key), Page)
+        return self.read(key)
+
+
+# ── five doors ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def doors(prod: Deployment, loader: Loader) -> None:
+    assert_type(await fetch.run("a", depth=1), Page)
+    assert_type(await fetch.try_run("a"), RunResult[Page])
+    assert_type(fetch.start("a"), Run[Page])
+    assert_type(await fetch.fn("a", depth=2), Page)
+    assert_type(await count.run(Page("", "", 1)), int)
+    assert_type(await single.run("a"), int)
+    assert_type(await single.try_run(url="a"), RunResult[int])
+    assert_type(single.start("a"), Run[int])
+    assert_type(single.fn("a"), int)
+    assert_type(crawl.plan(["a"]), Plan)
+    assert_type(crawl.plan(), Plan)
+    tuned = crawl.options(
+        max_concurrent=8,
+        tag_concurrency_limits=[TagLimit("kind", limit=2)],
+        tags={"team": "a"},
+        priority=5,
+        fair_key="tenant-1",
+        weight=2.0,
+        on_error="continue",
+        run_id=None,
+    ).on(prod)
+    assert_type(await tuned.run(["a"], polite=True), Report)
+    assert_type(await fetch.on(prod).run("a"), Page)
+    assert_type(await loader.load.run("a", depth=1), Page)
+    assert_type(await loader.both.run("a"), int)
+    assert_type(loader.both.start("a"), Run[int])
+    assert_type(await loader.load.fn("a"), Page)
+    assert_type((await crawl.try_run(["a"])).output, Report | None)
+
+
+def takes_a_function(function: Callable[[str], Page]) -> None:
+    """A call in a graph is a plain call to the checker, so an op fits where a function is asked for."""
+
+
+takes_a_function(fetch)

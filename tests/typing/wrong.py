@@ -1,0 +1,194 @@
+"""Wrong uses: both checkers must report every line that ends in `# error`, and no other. Checked, never run.
+
+An `Outcome`, a promise of a list, an option, a door: each mistake here is one that people make.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asyncflow import Outcome, TagLimit, apply, each, graph, op, when
+
+
+@dataclass
+class Page:
+    """What is fetched."""
+
+    url: str
+    size: int
+
+
+@op
+async def fetch(url: str, *, depth: int = 0) -> Page:
+    return Page(url, depth)
+
+
+@op(pool="cpu")
+def count(page: Page, factor: int = 1) -> int:
+    return page.size * factor
+
+
+@op
+async def total(counts: list[int]) -> int:
+    return sum(counts)
+
+
+@op
+async def pair(url: str) -> tuple[int, str]:
+    return len(url), url
+
+
+@op(pool=3)  # error
+async def bad_pool(url: str) -> str:
+    return url
+
+
+@op(tags={"kind": 3})  # error
+async def bad_tags(url: str) -> str:
+    return url
+
+
+@op(priority="high")  # error
+async def bad_priority(url: str) -> str:
+    return url
+
+
+@op(colour="red")  # error
+async def bad_option(url: str) -> str:
+    return url
+
+
+@op(runs_in="process_of_another_kind")  # error
+def bad_place(url: str) -> str:
+    return url
+
+
+@graph(on_error="explode")  # error
+def bad_on_error(url: str) -> str:
+    return url
+
+
+@graph(max_concurrent="4")  # error
+def bad_cap(url: str) -> str:
+    return url
+
+
+@graph(tag_concurrency_limits=[("kind", 2)])  # error
+def bad_rules(url: str) -> str:
+    return url
+
+
+@graph
+def single(url: str) -> int:
+    return count(fetch(url))
+
+
+@graph(static=True)
+def score(url: str, weight: int = 2) -> int:
+    return count(fetch(url), weight)
+
+
+@graph
+def arguments(url: str, pages: list[Page]) -> None:
+    fetch()  # error
+    fetch(3)  # error
+    fetch(url, 1)  # error
+    fetch(url, depht=1)  # error
+    fetch(link=url)  # error
+    count(url)  # error
+    count(fetch(url), facter=2)  # error
+    count(fetch(url), factor="2")  # error
+    total([fetch(url)])  # error
+    single()  # error
+    single(3)  # error
+    score(url, wait=3)  # error
+    score(url, weight=fetch(url))  # error
+
+
+@graph
+def results(url: str) -> str:
+    number: str = count(fetch(url))  # error
+    half, label, rest = pair(url)  # error
+    fetch(url).titel  # error
+    fetch(url) + 1  # error
+    return count(fetch(url))  # error
+
+
+@graph
+def maps(urls: list[str], numbers: list[int]) -> None:
+    each(fetch, numbers)  # error
+    each(count, each(fetch, urls), facter=2)  # error
+    each(count, each(fetch, urls), factor="x")  # error
+    each(fetch, 3)  # error
+    each(single, numbers)  # error
+    each(fetch.settled, numbers)  # error
+    total(each(fetch, urls))  # error
+    total(each(fetch.settled, urls))  # error
+    each(count, each(fetch.settled, urls))  # error
+    strings: list[str] = each(count, each(fetch, urls))  # error
+    each(urls, fetch)  # error
+
+
+@graph
+def branches(url: str) -> int:
+    best: str = when(count(fetch(url)) > 2, lambda: 1, lambda: "a")  # error
+    when(count(fetch(url)) > 2, 1, lambda: 2)  # error
+    when(fetch(url), lambda: 1, lambda: 2)  # error
+    return apply(len, 3)  # error
+
+
+@graph
+def steps(url: str) -> None:
+    apply(len, [url], [url])  # error
+    apply(count.fn)  # error
+    text: str = apply(len, [url])  # error
+
+
+@graph
+def copies(url: str) -> None:
+    fetch.options(pool=3)  # error
+    fetch.options(max_concurrent=3)  # error
+    fetch.options(pool="db")(3)  # error
+    fetch.options(pool="db")(url, dept=3)  # error
+    fetch.after(url)(3)  # error
+    fetch.settled(3)  # error
+    fetch.settled(url, dept=3)  # error
+    page: Page = fetch.settled(url)  # error
+    outcome: Outcome[str] = fetch.settled(url)  # error
+    single.options(expected=3.0)  # error
+    single.options(weight="a")  # error
+    single.options(name="s")(3)  # error
+    fetch.on(3)  # error
+
+
+class Loader:
+    @op
+    async def load(self, key: str) -> Page:
+        return Page(key, 1)
+
+    @graph
+    def both(self, key: str) -> int:
+        self.load(3)  # error
+        self.load()  # error
+        self.load(key, depth=1)  # error
+        self.load.settled(3)  # error
+        self.load.options(pool="x")(3)  # error
+        each(self.load, [1])  # error
+        return self.load(key)  # error
+
+
+async def doors(loader: Loader) -> None:
+    await fetch.run()  # error
+    await fetch.run(3)  # error
+    await fetch.try_run("a", depht=1)  # error
+    fetch.start("a", 3)  # error
+    await fetch.fn(3)  # error
+    await single.run(url=3)  # error
+    single.start(uri="a")  # error
+    single.plan(3)  # error
+    await loader.load.run(3)  # error
+    await loader.both.run()  # error
+    number: str = await single.run("a")  # error
+    result: int = await single.try_run("a")  # error
+    value: int = single.start("a")  # error
+    TagLimit("kind", value=3, limit=2)  # error
