@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from asyncflow.results import RunResult
@@ -81,14 +81,14 @@ class RunFailed(AsyncflowError, ExceptionGroup[Exception]):
 
     result: RunResult[Any]
 
-    def __new__(cls, message: str, exceptions: Sequence[Exception], result: RunResult[Any]) -> RunFailed:
+    def __new__(cls, message: str, exceptions: Sequence[Exception], result: RunResult[Any]) -> Self:
         """Builds the group; `exceptions` must not be empty."""
-        self = super().__new__(cls, message, exceptions)
-        self.result = result
-        return self
+        del result
+        return super().__new__(cls, message, exceptions)
 
     def __init__(self, message: str, exceptions: Sequence[Exception], result: RunResult[Any]) -> None:
         super().__init__(message, exceptions)
+        self.result = result
 
     def derive(self, excs: Sequence[Exception]) -> RunFailed:  # type: ignore[override] — narrower on purpose: parts stay RunFailed with the same result
         """Returns a part of this group (`except*`, `split`) that still knows the result."""

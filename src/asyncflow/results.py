@@ -189,4 +189,6 @@ class RunResult(Generic[R_co]):
         return self.ended_at - self.started_at
 
     def __repr__(self) -> str:
-        return f"<RunResult {self.graph} {self.run_id} {self.status.value} ops={len(self.ops)} seconds={self.seconds:.3f}>"
+        return (
+            f"<RunResult {self.graph} {self.run_id} {self.status.value} ops={len(self.ops)} seconds={self.seconds:.3f}>"
+        )

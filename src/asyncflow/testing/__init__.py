@@ -8,5 +8,6 @@ orders of the tasks that are ready together.
 
 from asyncflow.testing.backend import VIRTUAL_TIME, VirtualTime, run_virtual
 from asyncflow.testing.loop import VirtualTimeLoop
+from asyncflow.testing.peaks import peak
 
-__all__ = ["VIRTUAL_TIME", "VirtualTime", "VirtualTimeLoop", "run_virtual"]
+__all__ = ["VIRTUAL_TIME", "VirtualTime", "VirtualTimeLoop", "peak", "run_virtual"]

@@ -1,0 +1,106 @@
+"""asyncflow: run graphs of Python functions inside your own asyncio program, under limits that are all decided at once.
+
+    from asyncflow import Deployment, each, graph, op
+
+    @op(pool="web")
+    async def fetch(url: str) -> str: ...
+
+    @graph(max_concurrent=4)
+    def crawl(urls: list[str]) -> list[str]:
+        return each(fetch, urls)
+
+    pages = await crawl.run(urls)
+
+The layers, from what you write to what comes out: `_authoring` records calls, `_plan` freezes them, `_limits` decides
+who may start, `_scheduler` keeps the state of a run, `_executor` does what was decided, `_observers` tell it.
+"""
+
+from asyncflow._authoring import apply, each, when
+from asyncflow._limits import Blocker, Explanation, Snapshot
+from asyncflow.concurrency import ConcurrencyConfig
+from asyncflow.deployment import Deployment, default_deployment
+from asyncflow.errors import (
+    AdmissionError,
+    AsyncflowError,
+    ConfigurationError,
+    DeadlockError,
+    DemandError,
+    InputError,
+    LeaseLost,
+    OpAborted,
+    OpSkipped,
+    OpTimeout,
+    PlanError,
+    PoolBackendError,
+    PoolBackendUnavailable,
+    RunCanceled,
+    RunFailed,
+    RunRejected,
+    RunTimeout,
+    SchemaMismatch,
+    SelfCancelled,
+    StalledError,
+    TracingError,
+)
+from asyncflow.events import Event, OpBlocked, OpEnded, OpStarted, PoolUnlimited, RunEnded, RunStarted, StuckOp
+from asyncflow.graph import Graph, graph
+from asyncflow.op import AsyncOp, SyncOp, op
+from asyncflow.options import PER_VALUE, TagLimit
+from asyncflow.results import OpResult, OpStatus, Outcome, RunResult, RunStatus
+from asyncflow.run import Run
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "PER_VALUE",
+    "AdmissionError",
+    "AsyncOp",
+    "AsyncflowError",
+    "Blocker",
+    "ConcurrencyConfig",
+    "ConfigurationError",
+    "DeadlockError",
+    "DemandError",
+    "Deployment",
+    "Event",
+    "Explanation",
+    "Graph",
+    "InputError",
+    "LeaseLost",
+    "OpAborted",
+    "OpBlocked",
+    "OpEnded",
+    "OpResult",
+    "OpSkipped",
+    "OpStarted",
+    "OpStatus",
+    "OpTimeout",
+    "Outcome",
+    "PlanError",
+    "PoolBackendError",
+    "PoolBackendUnavailable",
+    "PoolUnlimited",
+    "Run",
+    "RunCanceled",
+    "RunEnded",
+    "RunFailed",
+    "RunRejected",
+    "RunResult",
+    "RunStarted",
+    "RunStatus",
+    "RunTimeout",
+    "SchemaMismatch",
+    "SelfCancelled",
+    "Snapshot",
+    "StalledError",
+    "StuckOp",
+    "SyncOp",
+    "TagLimit",
+    "TracingError",
+    "apply",
+    "default_deployment",
+    "each",
+    "graph",
+    "op",
+    "when",
+]

@@ -1,0 +1,158 @@
+"""Demands: what each op asks of which limit, in one vector.
+
+Ops of one shape ask for the same things, so a run makes one demand for each shape of its plan. Only where `pool=` is
+a function, and where a map appends nodes, is a demand made for one op.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asyncflow._authoring import OpDefinition
+from asyncflow._executor.outcome import as_failure, node_failed
+from asyncflow._executor.scope_limits import ScopeLimits
+from asyncflow._executor.stepping import arguments
+from asyncflow.errors import ConfigurationError, DemandError
+from asyncflow.options import PoolNeeds, check_pool_needs
+
+if TYPE_CHECKING:
+    from asyncflow._executor.engine import Engine
+    from asyncflow._executor.execution import Execution
+    from asyncflow._limits import Demand
+
+
+def resolve(engine: Engine, frame: Execution) -> None:
+    """Makes the demands of a plan's shapes and the order of its nodes.
+
+    Raises:
+        DemandError: where an op asks for more than a limit can ever give.
+    """
+    plan = frame.plan
+    shares: list[float] = []
+    for shape in plan.shapes:
+        if callable(shape.pool):
+            frame.demands.append(None)
+            shares.append(0.0)
+            continue
+        demand = make(
+            engine, frame, shape.scope, dict(shape.tags), check_shape_pool(shape.pool), threaded=shape.threaded
+        )
+        frame.demands.append(demand)
+        shares.append(share(demand))
+        refuse_impossible(engine, frame, demand)
+    frame.plan_orders = plan.orders(shares)
+    prefix = frame.parent_order
+    frame.orders = [(*prefix, *order) for order in frame.plan_orders] if prefix else frame.plan_orders
+
+
+def check_shape_pool(pool: object) -> PoolNeeds:
+    """Returns the pools of a shape; they were checked where the op was made."""
+    if isinstance(pool, tuple):
+        return pool
+    raise ConfigurationError(f"a demand shape has pools of type {type(pool).__name__}")
+
+
+def share(demand: Demand) -> float:
+    """Returns the summed shares of the limits asked for; unlimited counts 0, zero capacity 1."""
+    total = 0.0
+    for limit, amount in demand.needs:
+        if limit.capacity is not None:
+            total += amount / limit.capacity if limit.capacity else 1.0
+    return total
+
+
+def make(
+    engine: Engine, frame: Execution, scope: int, tags: dict[str, str], pools: PoolNeeds, *, threaded: bool
+) -> Demand:
+    """Returns the demand of an op that stands in `scope`."""
+    needs = list(limits_of(engine, frame, scope).needs(engine.core, tags))
+    if pools:
+        needs.extend(engine.book.needs(pools))
+    if threaded:
+        needs.append((engine.threads, 1))
+    return engine.core.demand(needs)
+
+
+def limits_of(engine: Engine, frame: Execution, scope: int) -> ScopeLimits:
+    """Returns the limits of a scope in this run, made at their first use."""
+    missing: list[int] = []
+    current: int | None = scope
+    while current is not None and frame.scope_limits[current] is None:
+        missing.append(current)
+        current = frame.scopes[current].parent
+    limits = frame.scope_limits[current or 0]
+    if limits is None:
+        raise ConfigurationError(f"the scope of {frame.run.graph} has no limits; this is a defect of asyncflow")
+    for index in reversed(missing):
+        spec = frame.scopes[index]
+        limits = ScopeLimits.of(
+            engine.core,
+            limits,
+            max_concurrent=spec.max_concurrent,
+            rules=spec.tag_limits,
+            path=frame.prefix + spec.path,
+        )
+        frame.scope_limits[index] = limits
+    return limits
+
+
+def refuse_impossible(engine: Engine, frame: Execution, demand: Demand) -> None:
+    """Raises where a demand can never fit under the limits in force."""
+    if engine.core.fits_ever(demand):
+        who = next(node.key for node in frame.nodes if node.shape >= 0 and frame.demands[node.shape] is demand)
+        raise impossible(engine, demand, f"{frame.run.graph}/{frame.prefix}{who}")
+
+
+def impossible(engine: Engine, demand: Demand, who: str) -> DemandError:
+    """Returns the error that names what can never fit."""
+    limit, amount = engine.core.fits_ever(demand)[0]
+    return DemandError(
+        f"{who} asks for {amount} of {limit.name!r}, whose limit is {limit.capacity}: it could never start;"
+        " ask for less, or raise the limit"
+    )
+
+
+def demand_of(engine: Engine, frame: Execution, i: int, now: float) -> Demand | None:
+    """Returns the demand of a node whose inputs are there; None where the op failed for it.
+
+    It fails with what its `pool=` function raises, and with `DemandError` where the answer can never fit.
+    """
+    shape = frame.nodes[i].shape
+    demand = frame.demands[shape] if shape >= 0 else None
+    if demand is not None:
+        return demand
+    try:
+        demand = own_demand(engine, frame, i)
+        if engine.core.fits_ever(demand):
+            raise impossible(engine, demand, f"{frame.run.graph}/{frame.key(i)}")
+    except BaseException as error:  # noqa: BLE001 — user code may raise anything; the op fails with it
+        node_failed(engine, frame, i, as_failure(frame.key(i), error), now)
+        return None
+    frame.asked[i] = demand
+    return demand
+
+
+def own_demand(engine: Engine, frame: Execution, i: int) -> Demand:
+    """Returns the demand of an op that no shape of the plan has: a map appended it, or a function names its pools."""
+    node = frame.nodes[i]
+    op = node.op
+    if op is None:
+        raise ConfigurationError(f"{frame.key(i)} is no op; this is a defect of asyncflow")
+    pool = op.options.pool
+    tags = dict(op.options.tags)
+    threaded = op.mode == "thread"
+    if callable(pool):
+        answer = frame.context.copy().run(ask_pool, op, node, frame)
+        pools = check_pool_needs(answer, field=f"what the pool function of {frame.key(i)} returned")
+        return make(engine, frame, node.scope, tags, pools, threaded=threaded)
+    key = (node.scope, id(op))
+    known = frame.extra_demands.get(key)
+    if known is None:
+        known = frame.extra_demands[key] = make(engine, frame, node.scope, tags, pool, threaded=threaded)
+    return known
+
+
+def ask_pool(op: OpDefinition, node: Any, frame: Execution) -> Any:  # noqa: ANN401 — whatever the user's function returns; it is checked
+    """Calls a `pool=` function with the op's parameters by name, those that it names."""
+    args, kwargs = arguments(node, frame)
+    return op.ask_pool(args, kwargs)

@@ -1,0 +1,196 @@
+"""How executions and runs end: completed, stopped, interrupted — each exactly once, with everything given back.
+
+Stopping is one pass: what waits for inputs will never start, what waits for limits is withdrawn, what runs is
+cancelled through the scope of its worker. The end comes when the last running op has ended; nothing is detached. An
+op that still runs `cancel_grace` seconds later is reported, and what it holds stays counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from anyio import CancelScope
+
+from asyncflow._scheduler import CANCELED, RUNNING, WAITING
+from asyncflow.errors import StalledError
+from asyncflow.events import RunEnded, StuckOp
+from asyncflow.results import RunStatus
+
+if TYPE_CHECKING:
+    from asyncflow._executor.engine import Engine
+    from asyncflow._executor.execution import Execution
+    from asyncflow._executor.run_state import RunState
+    from asyncflow._limits import Claim
+
+
+def settle(engine: Engine, frame: Execution) -> None:
+    """No op of the execution waits or runs: it is complete, or it stands still for a reason that must be told."""
+    if frame.finished or frame.open:
+        return
+    if frame.left and not frame.closed:
+        stuck = [node.key for node, state in zip(frame.nodes, frame.status, strict=True) if not state]
+        error = StalledError(
+            f"{frame.run.graph} stands still with {frame.left} nodes left and nothing that could wake them"
+            f" ({', '.join(stuck[:5])}); this is a defect of asyncflow, please report it with the graph"
+        )
+        frame.fail(frame.status.find(WAITING), error)
+        frame.close()
+    frame.finished = True
+    frame.ended_at = engine.clock()
+    run = frame.run
+    run.executions.remove(frame)
+    for limit in frame.own_limits():
+        engine.core.drop(limit)
+    if frame.parent is not None:
+        siblings = run.children[frame.parent]
+        siblings.remove(frame)
+        if not siblings:
+            del run.children[frame.parent]
+    else:
+        _finish_run(engine, run)
+    frame.wake_waiters()
+
+
+def _finish_run(engine: Engine, run: RunState) -> None:
+    run.ended_at = run.root.ended_at
+    if run.status is RunStatus.CANCELING:
+        run.status = RunStatus.CANCELED
+    else:
+        run.status = RunStatus.FAILED if run.root.failed() or run.interrupt else RunStatus.SUCCEEDED
+    if run.grace is not None:
+        run.grace.cancel()
+    del engine.runs[run.id]
+    if engine.observed:
+        engine.observers.tell(RunEnded(run.ended_at, run.id, run.graph, run.status))
+
+
+def cancel(engine: Engine, run: RunState, reason: str | None) -> None:
+    """Somebody wants the run to end. Idempotent; the first reason stays."""
+    if run.status is not RunStatus.RUNNING:
+        return
+    run.status = RunStatus.CANCELING
+    run.reason = reason
+    stop(engine, run)
+
+
+def interrupt(engine: Engine, run: RunState, error: BaseException) -> None:
+    """An op raised KeyboardInterrupt or SystemExit: the run is cleaned up, and its caller gets it as itself."""
+    if run.interrupt is None:
+        run.interrupt = error
+    stop(engine, run)
+
+
+def stop(engine: Engine, run: RunState) -> None:
+    """Stops all executions of a run: nothing new starts, what runs is cancelled."""
+    for execution in tuple(run.executions):
+        stop_execution(engine, execution)
+    if run.executions and run.grace is None:
+        run.grace = engine.loop.call_later(engine.cancel_grace, _report_stuck, engine, run)
+
+
+def stop_execution(engine: Engine, frame: Execution) -> None:
+    """Stops one execution."""
+    if frame.closed or frame.finished:
+        return
+    frame.close()
+    now = engine.clock()
+    scopes: list[CancelScope] = []
+    for i, claim in enumerate(frame.claims):
+        if claim is None:
+            continue
+        if frame.status[i] == RUNNING:
+            scope = frame.run.scopes.get(claim)
+            if scope is not None:
+                scopes.append(scope)
+        else:
+            withdraw(engine, frame, i, claim, now)
+    for scope in scopes:
+        scope.cancel("the run is being cancelled")
+    if engine.stale:
+        engine.wake()
+    settle(engine, frame)
+
+
+def withdraw(engine: Engine, frame: Execution, i: int, claim: Claim, now: float) -> None:
+    """An op that waits, or was admitted and has not started, will not start."""
+    engine.core.withdraw(claim)
+    engine.stale = True
+    frame.claims[i] = None
+    frame.open -= 1
+    frame.ended[i] = now
+    frame.waited[i] = claim.waits()
+    frame.cancel(i)
+
+
+def give_up(engine: Engine, frame: Execution, error: BaseException) -> None:
+    """A defect: ends an execution although its ops may still run, since nothing would end it otherwise."""
+    if frame.run.interrupt is None:
+        defect = StalledError(f"{frame.run.graph} was given up after an internal error of asyncflow: {error!r:.200}")
+        defect.__cause__ = error
+        frame.run.interrupt = defect
+    frame.close()
+    for i, claim in enumerate(frame.claims):
+        if claim is not None:
+            withdraw(engine, frame, i, claim, engine.clock())
+    settle(engine, frame)
+
+
+async def end_children(engine: Engine, claim: Claim, *, cancel: bool) -> None:
+    """An op's body has ended before its children: waits for them, after cancelling them where the body raised."""
+    frame, _ = claim.owner
+    for child in tuple(frame.run.children.get(claim, ())):
+        if cancel:
+            stop_execution(engine, child)
+        await outlast(engine, child)
+
+
+async def wait(engine: Engine, frame: Execution) -> None:
+    """Waits for the end of an execution. Whoever stops waiting by being cancelled stops the execution."""
+    if frame.finished:
+        return
+    waiter = engine.loop.create_future()
+    frame.waiters.append(waiter)
+    try:
+        await waiter
+    except BaseException:
+        if frame.parent is None:
+            cancel(engine, frame.run, "the caller was cancelled")
+        else:
+            stop_execution(engine, frame)
+        await outlast(engine, frame)
+        raise
+
+
+async def outlast(engine: Engine, frame: Execution) -> None:
+    """Waits for the end of an execution whatever happens to the one who waits."""
+    interrupted: asyncio.CancelledError | None = None
+    with CancelScope(shield=True):
+        while not frame.finished:
+            waiter = engine.loop.create_future()
+            frame.waiters.append(waiter)
+            try:
+                await waiter
+            except asyncio.CancelledError as error:  # a native cancel passes shields; it is raised when all is back
+                interrupted = error
+    if interrupted is not None:
+        raise interrupted
+
+
+def _report_stuck(engine: Engine, run: RunState) -> None:
+    """The grace is over: tells which cancelled ops still run, and where they stand."""
+    now = engine.clock()
+    for execution in run.executions:
+        for i, claim in enumerate(execution.claims):
+            if claim is not None and execution.status[i] == RUNNING:
+                event = StuckOp(now, run.id, run.graph, execution.key(i), engine.cancel_grace, execution.stack(i))
+                engine.observers.warn(event)
+
+
+def status_of(frame: Execution) -> RunStatus:
+    """Returns how an execution ended; a child's own, not the run's."""
+    if frame.parent is None:
+        return frame.run.status
+    if frame.failed():
+        return RunStatus.FAILED
+    return RunStatus.CANCELED if CANCELED in frame.status else RunStatus.SUCCEEDED

@@ -1,0 +1,251 @@
+"""The engine: carries out what the admission core decides, for all runs of one deployment on one loop.
+
+The core decides who may start; the engine makes claims of ops whose inputs are there, asks for rounds, and puts
+workers to work. One flag, `stale`, says that something came since the last round. The first completion of a turn
+schedules one worker whose first step is the round; later completions join it, so a hundred ends of one turn are one
+decision. What user code causes while a round is decided waits for the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from contextvars import Context
+from typing import Any
+
+from asyncflow._executor import ending
+from asyncflow._executor.demands import demand_of, limits_of, resolve
+from asyncflow._executor.execution import Execution
+from asyncflow._executor.inline import evaluate
+from asyncflow._executor.outcome import node_failed
+from asyncflow._executor.run_state import RunState
+from asyncflow._executor.scope_limits import ScopeLimits
+from asyncflow._executor.spawn import spawn
+from asyncflow._executor.worker import work
+from asyncflow._limits import Admission, Claim, Deadlocked, LimitBook
+from asyncflow._observers import Observers
+from asyncflow._plan import Plan
+from asyncflow._scheduler import BLOCKED
+from asyncflow.errors import ConfigurationError, DeadlockError
+from asyncflow.events import OpBlocked, OpEnded, OpStarted, RunStarted
+from asyncflow.ids import new_run_id
+from asyncflow.options import RunOptions
+
+
+class Engine:
+    """All runs of one deployment on one event loop.
+
+    Args:
+        core: Decides who may start.
+        book: The pools' limits.
+        threads: The limit of the ops that need a thread.
+        observers: Who listens.
+        cancel_grace: Seconds after which an op that was cancelled and still runs is reported.
+    """
+
+    __slots__ = (
+        "book",
+        "cancel_grace",
+        "clock",
+        "core",
+        "fresh",
+        "loop",
+        "observed",
+        "observers",
+        "runs",
+        "spawning",
+        "stale",
+        "starts",
+        "threads",
+        "waking",
+    )
+
+    def __init__(
+        self, core: Admission, book: LimitBook, *, threads: int | None, observers: Observers, cancel_grace: float
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.clock = self.loop.time
+        self.core = core
+        self.book = book
+        self.threads = core.limit("@threads", threads)
+        self.observers = observers
+        self.observed = observers.listening
+        self.cancel_grace = cancel_grace
+        self.runs: dict[str, RunState] = {}
+        self.starts: deque[Claim] = deque()
+        self.fresh: list[Claim] = []
+        self.stale = False
+        self.waking = 0
+        self.spawning = False
+
+    def __repr__(self) -> str:
+        return f"<engine runs={len(self.runs)} admitted={len(self.starts)}>"
+
+    # ── runs and children ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def launch(self, plan: Plan, inputs: Sequence[Any], *, options: RunOptions, context: Context) -> RunState:
+        """Starts a run: its roots are claimed, and a worker will start what is admitted.
+
+        Raises:
+            ConfigurationError: where the run id is taken.
+            DemandError: where an op asks for more than a limit can ever give; nothing was started.
+        """
+        run_id = new_run_id() if options.run_id is None else options.run_id
+        if run_id in self.runs:
+            raise ConfigurationError(
+                f"run id {run_id!r} is taken by a run of {self.runs[run_id].graph!r}; choose another"
+            )
+        key = ("run", run_id) if options.fair_key is None else ("key", options.fair_key)
+        party = self.core.party(self.core.group(key, options.weight), priority=options.priority)
+        limits = ScopeLimits.of(
+            self.core, None, max_concurrent=options.max_concurrent, rules=options.tag_concurrency_limits, path=""
+        )
+        run = RunState(run_id, plan.name, engine=self, options=options, party=party, limits=limits)
+        run.root = Execution(plan, run, context=context, parent=None, order=(), prefix="", limits=limits)
+        resolve(self, run.root)
+        self.runs[run_id] = run
+        if self.observed:
+            self.observers.tell(RunStarted(self.clock(), run_id, plan.name))
+        self._begin(run.root, inputs)
+        return run
+
+    def launch_child(
+        self, plan: Plan, inputs: Sequence[Any], *, options: RunOptions, context: Context, parent: Claim, single: bool
+    ) -> Execution:
+        """Starts a child of a running op: same run, same limits; keys begin with the op's."""
+        outer, i = parent.owner
+        run: RunState = outer.run
+        limits = ScopeLimits.of(
+            self.core,
+            limits_of(self, outer, outer.nodes[i].scope),
+            max_concurrent=options.max_concurrent,
+            rules=options.tag_concurrency_limits,
+            path=outer.key(i),
+        )
+        prefix, alias = outer.name_child(i, plan, single=single)
+        order = (*parent.order, len(run.root.descendants))
+        child = Execution(plan, run, context=context, parent=parent, order=order, prefix=prefix, limits=limits)
+        child.alias = alias
+        resolve(self, child)
+        outer.descendants.append(child)
+        run.children.setdefault(parent, []).append(child)
+        self._begin(child, inputs)
+        return child
+
+    def _begin(self, frame: Execution, inputs: Sequence[Any]) -> None:
+        frame.run.executions.append(frame)
+        frame.started_at = self.clock()
+        frame.begin(inputs)
+        self.advance(frame, self.clock())
+        if not frame.open:
+            ending.settle(self, frame)
+        if self.stale:
+            self.wake()
+
+    # ── from inputs to admission ──────────────────────────────────────────────────────────────────────────────────
+
+    def advance(self, frame: Execution, now: float) -> None:
+        """Evaluates inline nodes until none is left, and claims the ops whose inputs are there."""
+        while frame.inline:
+            batch = frame.inline
+            frame.inline = []
+            for i in batch:
+                if frame.closed:
+                    return
+                evaluate(self, frame, i, now)
+        if not frame.ready or frame.closed:
+            return
+        ready = frame.ready
+        frame.ready = []
+        claims: list[Claim] = []
+        party = frame.run.party
+        for i in ready:
+            demand = demand_of(self, frame, i, now)
+            if demand is None:
+                continue
+            claim = Claim(party, demand, frame.orders[i], (frame, i), frame.parent)
+            frame.claims[i] = claim
+            frame.status[i] = BLOCKED
+            frame.ready_at[i] = now
+            claims.append(claim)
+        frame.open += len(claims)
+        self.core.enqueue_many(claims)
+        self.stale = True
+        if self.observed:
+            self.fresh.extend(claims)
+        if frame.inline or frame.ready:  # a `pool=` function failed, and somebody tolerates that
+            self.advance(frame, now)
+
+    def decide(self, now: float) -> None:
+        """One round of the admission core; what it grants joins `starts`."""
+        self.stale = False
+        self.starts.extend(self.core.admit(int(now * 1_000_000_000)))
+        if self.core.commands:
+            self._obey(now)
+        if self.fresh:
+            self._tell_blocked(now)
+
+    def _obey(self, now: float) -> None:
+        """Carries out what the core decided beside grants."""
+        commands = list(self.core.commands)
+        self.core.commands.clear()
+        for command in commands:
+            if isinstance(command, Deadlocked):
+                frame, i = command.claim.owner
+                frame.claims[i] = None
+                frame.open -= 1
+                chain = " → ".join(command.chain)
+                message = (
+                    f"{frame.run.graph}/{frame.key(i)} can never start: {chain};"
+                    " let the parent end first, raise the limit, or let the pool lend (reentrant=True)"
+                )
+                node_failed(self, frame, i, DeadlockError(message, chain=command.chain), now)
+                self.advance(frame, now)
+                if not frame.open:
+                    ending.settle(self, frame)
+
+    # ── workers ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def wake(self) -> None:
+        """Makes sure that a worker will run in the next turn of the loop."""
+        if not self.waking:
+            self._put_to_work()
+
+    def help_others(self) -> None:
+        """An op suspended: two workers take over while admitted ops remain, one where only a round is due."""
+        wanted = min(2, len(self.starts)) or (1 if self.stale else 0)
+        while self.waking < wanted:
+            self._put_to_work()
+
+    def _put_to_work(self) -> None:
+        self.waking += 1
+        self.spawning = True  # a worker that eager tasks start right here waits for the next turn
+        spawn(work(self), name="asyncflow worker")
+        self.spawning = False
+
+    def crash(self, error: BaseException) -> None:
+        """A defect of asyncflow came up outside of any op: every run ends with it, instead of hanging."""
+        for run in tuple(self.runs.values()):
+            for execution in tuple(run.executions):
+                ending.give_up(self, execution, error)
+
+    # ── telling ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def tell_started(self, frame: Execution, i: int, now: float) -> None:
+        """Somebody listens: an op started."""
+        self.observers.tell(OpStarted(now, frame.run.id, frame.run.graph, frame.key(i)))
+
+    def tell_ended(self, frame: Execution, i: int, now: float) -> None:
+        """Somebody listens: an op ended."""
+        self.observers.tell(OpEnded(now, frame.run.id, frame.run.graph, frame.key(i), frame.op_status(i)))
+
+    def _tell_blocked(self, now: float) -> None:
+        """Somebody listens: these became ready and were not admitted at once."""
+        fresh = self.fresh
+        self.fresh = []
+        for claim in fresh:
+            frame, i = claim.owner
+            if frame.claims[i] is claim and claim.waiting:
+                limits = tuple([blocker.limit for blocker in self.core.explain(claim).blockers])
+                self.observers.tell(OpBlocked(now, frame.run.id, frame.run.graph, frame.key(i), limits))

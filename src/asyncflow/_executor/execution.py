@@ -1,0 +1,157 @@
+"""An execution: a frame of the scheduler with all that it needs to run here.
+
+One for every run, and one for every child that an op of it runs. Children share the run's place, party and limits;
+their keys begin with the key of the op that runs them, their order with that op's order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Iterator, Mapping
+from contextvars import Context
+from typing import TYPE_CHECKING
+
+from asyncflow._executor.scope_limits import ScopeLimits
+from asyncflow._plan import Order, Plan, item_order
+from asyncflow._scheduler import STATUS, Frame
+from asyncflow.results import OpStatus
+
+if TYPE_CHECKING:
+    from asyncflow._executor.run_state import RunState
+    from asyncflow._limits import Claim, Demand, Limit
+
+
+class Execution(Frame):
+    """One plan while it runs on this loop.
+
+    `claims` has the claim of every op that waits for limits or runs, `open` their number. `waited` has what each op
+    that was blocked waited for. `coroutines` keeps those of suspended ops, for reports on stuck ones.
+    """
+
+    __slots__ = (
+        "alias",
+        "asked",
+        "calls",
+        "claims",
+        "context",
+        "demands",
+        "descendants",
+        "ended_at",
+        "extra_demands",
+        "finished",
+        "open",
+        "orders",
+        "parent",
+        "parent_order",
+        "plan_orders",
+        "prefix",
+        "run",
+        "scope_limits",
+        "started_at",
+        "waited",
+        "waiters",
+    )
+
+    def __init__(
+        self,
+        plan: Plan,
+        run: RunState,
+        *,
+        context: Context,
+        parent: Claim | None,
+        order: Order,
+        prefix: str,
+        limits: ScopeLimits,
+    ) -> None:
+        super().__init__(plan)
+        self.run = run
+        self.context = context
+        self.parent = parent
+        self.parent_order = order
+        self.prefix = prefix
+        self.alias: str | None = None
+        self.claims: list[Claim | None] = [None] * len(plan.nodes)
+        self.scope_limits: list[ScopeLimits | None] = [limits] + [None] * (len(plan.scopes) - 1)
+        self.demands: list[Demand | None] = []
+        self.extra_demands: dict[tuple[int, int], Demand] = {}
+        self.asked: dict[int, Demand] = {}
+        self.orders: list[Order] = []
+        self.plan_orders: list[Order] = self.orders
+        self.waited: dict[int, Mapping[str, int]] = {}
+        self.open = 0
+        self.finished = False
+        self.started_at = 0.0
+        self.ended_at = 0.0
+        self.waiters: list[asyncio.Future[None]] = []
+        self.calls: dict[tuple[int, str], int] = {}
+        self.descendants: list[Execution] = []
+
+    def grow(self, new: range, rank: float) -> None:
+        """A map appended nodes: gives them their places in the tables of this room, and their order."""
+        self.claims.extend([None] * len(new))
+        self.scope_limits.extend([None] * (len(self.scopes) - len(self.scope_limits)))
+        if self.orders is self.plan_orders:
+            self.orders = list(self.orders)
+        prefix = self.parent_order
+        for i in new:
+            self.orders.append((*prefix, *item_order(self.nodes[i], i, rank)))
+
+    def name_child(self, i: int, plan: Plan, *, single: bool) -> tuple[str, str | None]:
+        """Returns prefix and, for an op run alone, the whole key of the next child of op `i`: `parent/child#2`."""
+        number = self.calls[i, plan.name] = self.calls.get((i, plan.name), 0) + 1
+        name = plan.name if number == 1 else f"{plan.name}#{number}"
+        key = f"{self.key(i)}/{name}"
+        return f"{key}/", key if single else None
+
+    def wake_waiters(self) -> None:
+        """Everybody who awaits this execution goes on."""
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self.waiters.clear()
+
+    def tolerated(self, i: int) -> bool:
+        """True where a settled call takes the failure of `i`."""
+        return self.nodes[i].settled >= 0
+
+    def failed(self) -> list[int]:
+        """Returns the nodes whose failure counts, in the order in which they failed."""
+        return [i for i in self.failures if not self.tolerated(i)]
+
+    def key(self, i: int) -> str:
+        """Returns the key of a node, a child's prefix included."""
+        if self.alias is not None:
+            return self.alias
+        return f"{self.prefix}{self.nodes[i].key}" if self.prefix else self.nodes[i].key
+
+    def op_status(self, i: int) -> OpStatus:
+        """Returns the status of a node as users see it."""
+        return STATUS[self.status[i]]
+
+    def needs_of(self, i: int) -> Mapping[str, int]:
+        """Returns what op `i` asked of which limit, by the limit's name."""
+        shape = self.nodes[i].shape
+        demand = self.asked.get(i) or (self.demands[shape] if shape >= 0 else None)
+        return {} if demand is None else {limit.name: amount for limit, amount in demand.needs}
+
+    def own_limits(self) -> Iterator[Limit]:
+        """Yields the limits that were made for this execution only."""
+        outer = None if self.parent is None else self.parent.owner[0]
+        known: set[int] = set() if outer is None else {id(limits) for limits in outer.scope_limits}
+        for limits in self.scope_limits:
+            if limits is not None and id(limits) not in known:
+                known.add(id(limits))
+                yield from limits.own()
+
+    def stack(self, i: int) -> tuple[str, ...]:
+        """Returns where a suspended op stands, innermost last."""
+        claim = self.claims[i]
+        suspended = None if claim is None else self.run.suspended.get(claim)
+        if suspended is None:
+            return ()
+        lines: list[str] = []
+        frame = suspended.coroutine.cr_frame
+        if frame is not None:
+            lines = [line.strip() for line in traceback.format_stack(frame)[-8:]]
+        return tuple(lines)

@@ -1,0 +1,91 @@
+"""Inline nodes: steps, gates, merges and maps run right where their inputs arrive, without a limit.
+
+They run user code all the same (`apply`, the truth of a condition, the items of a list), so they run in the run's
+context and outside of rounds, and what they raise is a failure of that node like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from asyncflow._authoring import NodeKind
+from asyncflow._executor.ending import interrupt
+from asyncflow._executor.outcome import as_failure, node_failed
+from asyncflow._executor.stepping import arguments
+from asyncflow._plan import PlanNode
+from asyncflow._scheduler import expand
+from asyncflow.errors import PlanError
+
+if TYPE_CHECKING:
+    from asyncflow._executor.engine import Engine
+    from asyncflow._executor.execution import Execution
+
+FORBIDDEN_IN_KEYS = frozenset("/[]#")
+
+
+def evaluate(engine: Engine, frame: Execution, i: int, now: float) -> None:
+    """Evaluates one inline node and tells the frame how it ended."""
+    node = frame.nodes[i]
+    context = frame.context.copy()
+    try:
+        if node.kind is NodeKind.MAP:
+            items, names = context.run(named_items, frame, i)
+            grow(frame, i, items, names)
+            return
+        value = context.run(compute, node, frame)
+    except (KeyboardInterrupt, SystemExit) as error:
+        frame.cancel(i)
+        interrupt(engine, frame.run, error)
+    except BaseException as error:  # noqa: BLE001 — user code may raise anything; it is recorded and raised by the run
+        node_failed(engine, frame, i, as_failure(frame.key(i), error), now)
+    else:
+        if node.kind is NodeKind.GATE and not value:
+            frame.skip(i)
+        else:
+            frame.succeed(i, value)
+
+
+def compute(node: PlanNode, frame: Execution) -> Any:  # noqa: ANN401 — the user's value
+    """Returns the value of a step, whether a gate opens, or the branch a merge takes."""
+    args, kwargs = arguments(node, frame)
+    if node.kind is NodeKind.GATE:
+        return bool(args[0]) is args[1]
+    if node.kind is NodeKind.MERGE:
+        return args[1] if args[0] else args[2]
+    if node.fn is None:
+        raise PlanError(f"{node.key} has nothing to call")
+    return node.fn(*args, **kwargs)
+
+
+def named_items(frame: Execution, i: int) -> tuple[list[Any], Sequence[str]]:
+    """Returns the items of a map and what to call them: their index, or what `map_key` makes of them.
+
+    Raises:
+        PlanError: for a key that is empty, occurs twice or has characters that keys are built with.
+    """
+    node = frame.nodes[i]
+    items = list(frame.values[node.items])
+    map_key = node.fragment.map_key if node.fragment is not None else None
+    if map_key is None:
+        return items, [str(index) for index in range(len(items))]
+    names: list[str] = []
+    seen: set[str] = set()
+    for index, item in enumerate(items):
+        name = map_key(item)
+        if not isinstance(name, str) or not name or FORBIDDEN_IN_KEYS & set(name):
+            raise PlanError(
+                f"map_key of {frame.key(i)} gave {name!r:.60} for item {index}:"
+                " a key is a non-empty string without / [ ] #"
+            )
+        if name in seen:
+            raise PlanError(f"map_key of {frame.key(i)} gave {name!r:.60} twice, the second time for item {index}")
+        seen.add(name)
+        names.append(name)
+    return items, names
+
+
+def grow(frame: Execution, i: int, items: list[Any], names: Sequence[str]) -> None:
+    """Lets a map grow by its items."""
+    rank = frame.orders[i][len(frame.parent_order) + 1]
+    frame.grow(expand(frame, i, items, names), rank)

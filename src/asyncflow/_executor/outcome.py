@@ -1,0 +1,82 @@
+"""How an op ends: everything it took goes back in one place, then its end is told to the frame.
+
+Precedence where several things happen at once: done, then cancelled. An op that ends with a value although its run is
+being cancelled did end; a CancelledError that nobody asked for is a failure of the op, never a cancelled run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from asyncflow._executor.ending import interrupt, settle, stop
+from asyncflow._executor.traces import noted, trimmed
+from asyncflow.errors import OpAborted, SelfCancelled
+
+if TYPE_CHECKING:
+    from asyncflow._executor.engine import Engine
+    from asyncflow._executor.execution import Execution
+    from asyncflow._limits import Claim
+
+
+def op_succeeded(engine: Engine, claim: Claim, value: object, now: float) -> None:
+    """The op of `claim` gave `value`."""
+    frame, i = claim.owner
+    give_back(engine, frame, i, claim, now)
+    frame.succeed(i, value)
+    if frame.ready or frame.inline:
+        engine.advance(frame, now)
+    if engine.observed:
+        engine.tell_ended(frame, i, now)
+    if not frame.open:
+        settle(engine, frame)
+
+
+def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float) -> None:
+    """The op of `claim` raised `error`, or was cancelled."""
+    frame, i = claim.owner
+    give_back(engine, frame, i, claim, now)
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        frame.cancel(i)
+        interrupt(engine, frame.run, error)
+    elif isinstance(error, asyncio.CancelledError) and frame.closed:
+        frame.cancel(i)
+    else:
+        node_failed(engine, frame, i, as_failure(frame.key(i), error), now)
+        engine.advance(frame, now)
+    if engine.observed:
+        engine.tell_ended(frame, i, now)
+    if not frame.open:
+        settle(engine, frame)
+
+
+def give_back(engine: Engine, frame: Execution, i: int, claim: Claim, now: float) -> None:
+    """Everything the op took goes back; the next round hands it on."""
+    frame.ended[i] = now
+    frame.claims[i] = None
+    frame.open -= 1
+    engine.core.release(claim)
+    engine.stale = True
+
+
+def node_failed(engine: Engine, frame: Execution, i: int, error: Exception, now: float) -> None:
+    """A node failed: its dependents are abandoned; `fail_fast` stops the rest."""
+    frame.ended[i] = now
+    noted(trimmed(error), f"{frame.run.graph}/{frame.key(i)}")
+    frame.fail(i, error)
+    if frame.run.options.on_error == "fail_fast" and not frame.tolerated(i) and frame is frame.run.root:
+        stop(engine, frame.run)
+
+
+def as_failure(key: str, error: BaseException) -> Exception:
+    """Returns what the run reports: the op's own exception, or an error that names one that cannot be reported."""
+    if isinstance(error, Exception):
+        return error
+    if isinstance(error, asyncio.CancelledError):
+        failure: Exception = SelfCancelled(
+            f"{key} raised CancelledError although nobody cancelled it; to end a run, call `run.cancel(reason)`"
+        )
+    else:
+        failure = OpAborted(f"{key} raised {type(error).__name__}, which is not an Exception")
+    failure.__cause__ = error
+    return failure

@@ -1,0 +1,73 @@
+"""One run: its identity, its party in the admission core, its executions, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from asyncflow.options import RunOptions
+from asyncflow.results import RunStatus
+
+if TYPE_CHECKING:
+    from anyio import CancelScope
+
+    from asyncflow._executor.engine import Engine
+    from asyncflow._executor.execution import Execution
+    from asyncflow._executor.scope_limits import ScopeLimits
+    from asyncflow._executor.stepping import Suspended
+    from asyncflow._limits import Claim, Party
+
+
+class RunState:
+    """What all executions of one run share.
+
+    `suspended` and `scopes` have the coroutine and the cancel scope of every op that has suspended; `children` the
+    executions that an op's body runs; `grace` is the timer that reports ops which outlive their cancellation.
+    `interrupt` is a KeyboardInterrupt or SystemExit that an op raised: it ends the run and is raised as itself.
+    """
+
+    __slots__ = (
+        "children",
+        "ended_at",
+        "engine",
+        "executions",
+        "grace",
+        "graph",
+        "id",
+        "interrupt",
+        "limits",
+        "options",
+        "party",
+        "reason",
+        "root",
+        "scopes",
+        "started_at",
+        "status",
+        "suspended",
+    )
+
+    root: Execution
+
+    def __init__(
+        self, run_id: str, graph: str, *, engine: Engine, options: RunOptions, party: Party, limits: ScopeLimits
+    ) -> None:
+        self.engine = engine
+        self.id = run_id
+        self.graph = graph
+        self.options = options
+        self.party = party
+        self.limits = limits
+        self.status = RunStatus.RUNNING
+        self.reason: str | None = None
+        self.interrupt: BaseException | None = None
+        self.started_at = 0.0
+        self.ended_at = 0.0
+        self.grace: asyncio.TimerHandle | None = None
+        self.scopes: dict[Claim, CancelScope] = {}
+        self.suspended: dict[Claim, Suspended] = {}
+        self.children: dict[Claim, list[Execution]] = {}
+        self.executions: list[Execution] = []
+
+    def __repr__(self) -> str:
+        running = sum(execution.open for execution in self.executions)
+        return f"<run {self.graph} {self.id} {self.status.value} open={running}>"

@@ -1,0 +1,90 @@
+"""Stepping: an op's coroutine is driven by the worker that started it, in the op's own context.
+
+`first_step` runs an op up to its first suspension inside `context.run`; most ops never get further. An op that did
+suspend is driven to its end by `carry`, which hands the futures it waits for to the worker's task. The op stays in
+one task from its first step to its last: resuming it in another would break cancel scopes and `asyncio.timeout`.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Coroutine, Generator
+from contextvars import Context
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from asyncflow._authoring import NodeKind
+from asyncflow._executor.current import CURRENT
+from asyncflow._executor.thread import in_thread
+from asyncflow._plan import PlanNode, bound
+from asyncflow.errors import TracingError
+
+if TYPE_CHECKING:
+    from asyncflow._executor.execution import Execution
+    from asyncflow._limits import Claim
+
+
+@dataclass(slots=True, eq=False)
+class Suspended:
+    """An op after its first suspension: its coroutine, the future it waits for, and the context it runs in."""
+
+    claim: Claim
+    coroutine: Coroutine[Any, Any, Any]
+    waiting_for: Any
+    context: Context
+
+
+def first_step(claim: Claim, frame: Execution, node: PlanNode) -> tuple[Coroutine[Any, Any, Any], Any]:
+    """Calls the op and runs it to its first suspension; StopIteration carries the value of one that never suspends."""
+    CURRENT.set(claim)
+    op = node.op
+    if op is None or node.kind is not NodeKind.OP:
+        raise TracingError(f"{node.key} is not an op and cannot be started")
+    values = frame.values
+    coroutine: Coroutine[Any, Any, Any]
+    if op.mode == "async" and node.flat is not None:
+        coroutine = op.fn(*[values[j] for j in node.flat])
+    else:
+        args, kwargs = arguments(node, frame)
+        coroutine = op.fn(*args, **kwargs) if op.mode == "async" else in_thread(op.fn, args, kwargs)
+    return coroutine, coroutine.send(None)
+
+
+def arguments(node: PlanNode, frame: Execution) -> tuple[list[Any], dict[str, Any]]:
+    """Returns what a node is called with, every result in place."""
+    values = frame.values
+    args = [bound(argument, values) for argument in node.args]
+    kwargs = {name: bound(argument, values) for name, argument in node.kwargs.items()} if node.kwargs else {}
+    return args, kwargs
+
+
+async def given(value: object) -> object:
+    """Gives `value`: what is left of an op that ended before its children did."""
+    return value
+
+
+@types.coroutine
+def carry(suspended: Suspended) -> Generator[Any, Any, Any]:
+    """Drives a suspended op to its end, and gives its value.
+
+    Everything the task sends or throws in goes to the op, in the op's context; everything the op waits for goes out.
+    """
+    coroutine = suspended.coroutine
+    run = suspended.context.run
+    waiting_for = suspended.waiting_for
+    while True:
+        try:
+            sent = yield waiting_for
+        except GeneratorExit:
+            coroutine.close()
+            raise
+        except BaseException as error:  # noqa: BLE001 — whatever is thrown into the task belongs to the op
+            try:
+                waiting_for = run(coroutine.throw, error)
+            except StopIteration as stop:
+                return stop.value
+        else:
+            try:
+                waiting_for = run(coroutine.send, sent)
+            except StopIteration as stop:
+                return stop.value

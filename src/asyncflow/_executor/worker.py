@@ -1,0 +1,132 @@
+"""Workers: tasks that run ops, one after another as long as none suspends.
+
+Starting a task for each op costs more than all the rest of an op, and most ops of a graph that matter for overhead
+never suspend. A worker therefore enters one cancel scope, decides a round if something came, and runs what was
+admitted. The rule that makes reuse safe: an op that suspends keeps its worker to its end, and the worker ends with
+it; a worker whose task or scope is not as it was before also ends. A suspension puts others to work, since admitted
+ops must not wait for it. Ops are cancelled only through the worker's scope, never by `task.cancel()`, which would
+break shielded clean-up.
+
+Rejected: resuming an op in another task (anyio's scopes raise, `asyncio.timeout` never fires), a scope for each op
+(three times the cost of an op).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Final
+
+from anyio import CancelScope
+
+from asyncflow._executor.ending import end_children
+from asyncflow._executor.outcome import op_failed, op_succeeded
+from asyncflow._executor.stepping import Suspended, carry, first_step, given
+from asyncflow._scheduler import BLOCKED, RUNNING
+
+if TYPE_CHECKING:
+    from asyncflow._executor.engine import Engine
+
+BURST_OPS: Final = 64
+BURST_SECONDS: Final = 0.001
+
+
+async def work(engine: Engine) -> None:
+    """Runs what is admitted until an op suspends, the burst is over, or nothing is left."""
+    try:
+        if engine.spawning:
+            await next_turn()
+        engine.waking -= 1
+        with CancelScope() as scope:
+            suspended = run_burst(engine)
+            if suspended is None:
+                return
+            engine.help_others()
+            await finish_op(engine, suspended, scope)
+        # the scope took a cancellation that was meant for the op; the op's end was recorded inside
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 — ops' errors never get here: this is a defect, and no run may hang on it
+        engine.crash(error)
+
+
+@types.coroutine
+def next_turn() -> Generator[None, None, None]:
+    """Waits for the next turn of the loop."""
+    yield
+
+
+def run_burst(engine: Engine) -> Suspended | None:
+    """Starts admitted ops until one suspends (it is returned), or the burst is over and another worker goes on."""
+    starts = engine.starts
+    clock = engine.clock
+    now = clock()
+    until = now + BURST_SECONDS
+    budget = BURST_OPS
+    while True:
+        if not starts:
+            if not engine.stale:
+                return None
+            engine.decide(now)
+            if not starts:
+                return None
+        if not budget or now > until:
+            engine.wake()
+            return None
+        budget -= 1
+        claim = starts.popleft()
+        frame, i = claim.owner
+        if frame.claims[i] is not claim or frame.status[i] != BLOCKED:
+            continue  # withdrawn between its admission and its start
+        frame.status[i] = RUNNING
+        frame.started[i] = now
+        if claim.granted_at != claim.enqueued_at:
+            frame.waited[i] = claim.waits()
+        if engine.observed:
+            engine.tell_started(frame, i, now)
+        node = frame.nodes[i]
+        context = frame.context.copy()
+        try:
+            coroutine, waiting_for = context.run(first_step, claim, frame, node)
+        except StopIteration as stop:
+            now = clock()
+            if claim in frame.run.children:
+                return Suspended(claim, given(stop.value), None, context)
+            op_succeeded(engine, claim, stop.value, now)
+        except BaseException as error:  # noqa: BLE001 — an op may raise anything; it is recorded and raised by the run
+            now = clock()
+            op_failed(engine, claim, error, now)
+        else:
+            return Suspended(claim, coroutine, waiting_for, context)
+
+
+async def finish_op(engine: Engine, suspended: Suspended, scope: CancelScope) -> None:
+    """Carries an op that suspended to its end, together with the children its body left running."""
+    claim = suspended.claim
+    frame, _ = claim.owner
+    run = frame.run
+    run.scopes[claim] = scope
+    run.suspended[claim] = suspended
+    if frame.closed:
+        scope.cancel("the run is being cancelled")
+    value: object = None
+    error: BaseException | None = None
+    try:
+        value = await carry(suspended)
+    except BaseException as raised:  # noqa: BLE001 — recorded below; a cancellation is raised again for the scope
+        error = raised
+    try:
+        if claim in run.children:
+            await end_children(engine, claim, cancel=error is not None)
+    finally:
+        del run.scopes[claim], run.suspended[claim]
+        now = engine.clock()
+        if error is None:
+            op_succeeded(engine, claim, value, now)
+        else:
+            op_failed(engine, claim, error, now)
+        if engine.stale:
+            engine.wake()
+    if isinstance(error, asyncio.CancelledError) and scope.cancel_called:
+        raise error

@@ -1,0 +1,25 @@
+"""The plan: what a graph will do, frozen before anything runs.
+
+Reads what `_authoring` wired and makes new immutable data of it: dense ids, successors, demand shapes, ranks,
+pictures. Nothing here waits, reads a clock or calls a user's op.
+"""
+
+from asyncflow._plan.freeze import freeze
+from asyncflow._plan.node import MISSING, Fragment, PlanNode, bound, filled
+from asyncflow._plan.plan import Plan
+from asyncflow._plan.rank import Order, item_order
+from asyncflow._plan.scope import Scope, Shape
+
+__all__ = [
+    "MISSING",
+    "Fragment",
+    "Order",
+    "Plan",
+    "PlanNode",
+    "Scope",
+    "Shape",
+    "bound",
+    "filled",
+    "freeze",
+    "item_order",
+]

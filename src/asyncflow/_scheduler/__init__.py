@@ -1,0 +1,31 @@
+"""The scheduler: the state of one plan while it runs, moved only through its transition table.
+
+Synchronous and without a clock: told what ended, it says what became ready. It calls nobody's code; whatever needs a
+user's function (steps, truth of a condition, items of a list) is handed to the executor.
+"""
+
+from asyncflow._scheduler.expansion import expand
+from asyncflow._scheduler.frame import Frame
+from asyncflow._scheduler.state import (
+    BLOCKED,
+    CANCELED,
+    FAILED,
+    RUNNING,
+    STATUS,
+    SUCCEEDED,
+    WAITING,
+    IllegalTransitionError,
+)
+
+__all__ = [
+    "BLOCKED",
+    "CANCELED",
+    "FAILED",
+    "RUNNING",
+    "STATUS",
+    "SUCCEEDED",
+    "WAITING",
+    "Frame",
+    "IllegalTransitionError",
+    "expand",
+]

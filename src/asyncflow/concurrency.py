@@ -1,0 +1,116 @@
+"""The `concurrency:` block: the same shape as a dict, as a `ConcurrencyConfig`, and (later) as YAML.
+
+pydantic checks it at the door; whatever does not fit is reported with its place, the rule, and the nearest name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from asyncflow.errors import ConfigurationError, did_you_mean
+from asyncflow.options import check_limit, check_pool_name
+
+
+def _limit(value: object) -> int | None:
+    """Applies the one number rule inside a model."""
+    try:
+        return check_limit(value, field="a limit")
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+
+
+LimitNumber = Annotated[int | None, BeforeValidator(_limit)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PoolConfig(_Strict):
+    """One pool: `limit` slots in all, `per_key` for each key, and whether a holder lends to its children."""
+
+    limit: LimitNumber = None
+    per_key: LimitNumber = None
+    reentrant: bool = True
+
+
+class PoolsConfig(_Strict):
+    """The pools: `limits` by name, `default_limit` for all others; `strict` refuses pools without a limit."""
+
+    default_limit: LimitNumber = None
+    strict: bool = False
+    limits: dict[str, PoolConfig] = Field(default_factory=dict[str, PoolConfig])
+
+
+class ConcurrencyConfig(_Strict):
+    """All limits that runs of a deployment share.
+
+    >>> ConcurrencyConfig.of({"pools": {"limits": {"db": 1}}}).pools.limits["db"].limit
+    1
+    """
+
+    pools: PoolsConfig = Field(default_factory=PoolsConfig)
+
+    @classmethod
+    def of(cls, value: ConcurrencyConfig | Mapping[str, Any] | None) -> ConcurrencyConfig:
+        """Returns the checked block.
+
+        Raises:
+            ConfigurationError: naming every place that does not fit.
+        """
+        if value is None:
+            return cls()
+        if isinstance(value, ConcurrencyConfig):
+            return value
+        if not isinstance(value, Mapping):
+            raise ConfigurationError(
+                f"concurrency must be a mapping or a ConcurrencyConfig, not {type(value).__name__}"
+            )
+        try:
+            return cls.model_validate(_with_short_limits(value))
+        except ValidationError as error:
+            raise ConfigurationError(_told(error)) from None
+
+
+def _with_short_limits(block: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns the block with `{"db": 1}` written out as `{"db": {"limit": 1}}`, and every pool name checked."""
+    pools = block.get("pools")
+    limits = pools.get("limits") if isinstance(pools, Mapping) else None
+    if not isinstance(pools, Mapping) or not isinstance(limits, Mapping):
+        return block
+    written = {
+        check_pool_name(name, field="a name in concurrency.pools.limits"): limit
+        if isinstance(limit, (Mapping, PoolConfig))
+        else {"limit": check_limit(limit, field=f"concurrency.pools.limits[{name!r}]")}
+        for name, limit in limits.items()
+    }
+    for name in written:
+        if ":" in name:
+            raise ConfigurationError(
+                f"concurrency.pools.limits[{name!r}]: a key has no limit of its own;"
+                f' write {{"{name.partition(":")[0]}": {{"limit": …, "per_key": …}}}}'
+            )
+    return {**block, "pools": {**pools, "limits": written}}
+
+
+def _told(error: ValidationError) -> str:
+    """Returns what pydantic found, in one sentence for each place."""
+    told: list[str] = []
+    for problem in error.errors(include_url=False):
+        place = ".".join(["concurrency", *[str(part) for part in problem["loc"]]])
+        if problem["type"] == "extra_forbidden":
+            known = _known_names(problem["loc"][:-1])
+            told.append(f"{place} is not known{did_you_mean(str(problem['loc'][-1]), known)}")
+        else:
+            told.append(f"{place}: {problem['msg'].removeprefix('Value error, ')}")
+    return "; ".join(told)
+
+
+def _known_names(place: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = ConcurrencyConfig
+    if place[:1] == ("pools",):
+        model = PoolConfig if len(place) > 1 else PoolsConfig
+    return list(model.model_fields)

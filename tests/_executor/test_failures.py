@@ -1,0 +1,351 @@
+"""What ops raise, and what becomes of the rest."""
+
+import asyncio
+import traceback
+
+import anyio
+import pytest
+
+from asyncflow import (
+    OpAborted,
+    OpStatus,
+    RunCanceled,
+    RunFailed,
+    RunStatus,
+    SelfCancelled,
+    Deployment,
+    each,
+    graph,
+    op,
+)
+from asyncflow.testing import run_virtual
+
+
+@op
+async def good(x: int = 1) -> int:
+    await anyio.sleep(1)
+    return x
+
+
+@op
+async def bad(x: int = 1) -> int:
+    raise ConnectionError("no route")
+
+
+@op
+async def add(a: int, b: int) -> int:
+    return a + b
+
+
+def statuses(result) -> dict[str, str]:
+    return {key: record.status.value for key, record in result.ops.items()}
+
+
+def test_a_failure_abandons_dependents_and_lets_independent_branches_finish() -> None:
+    """Row 18: the op FAILED, dependents ABANDONED with the cause named, siblings finish, the run FAILED."""
+
+    @graph
+    def mixed() -> int:
+        good.options(name="sibling")(7)
+        return add(add(bad(), good()), good())
+
+    result = run_virtual(mixed.try_run)
+    assert result.status is RunStatus.FAILED
+    assert statuses(result) == {
+        "sibling": "SUCCEEDED",
+        "bad": "FAILED",
+        "good": "SUCCEEDED",
+        "add": "ABANDONED",
+        "good#2": "SUCCEEDED",
+        "add#2": "ABANDONED",
+    }
+    assert (result.ops["add#2"].cause, type(result.ops["add#2"].error)) == ("bad", ConnectionError)
+
+
+def test_run_failed_is_a_group_of_the_ops_own_exceptions() -> None:
+    """`except* ConnectionError` catches what the op raised; notes name the op; framework frames are hidden."""
+
+    @graph
+    def mixed() -> list[int]:
+        return [bad(), bad(), good()]
+
+    caught: list[BaseException] = []
+    try:
+        run_virtual(mixed.run)
+    except* ConnectionError as group:
+        assert isinstance(group, RunFailed)
+        assert group.result.status is RunStatus.FAILED
+        caught.extend(group.exceptions)
+    assert [type(error) for error in caught] == [ConnectionError, ConnectionError]
+    assert caught[0].__notes__ == ["asyncflow: op mixed/bad, attempt 1"]
+    files = {frame.filename for frame in traceback.extract_tb(caught[0].__traceback__)}
+    assert files == {__file__}
+
+
+def test_fail_fast_cancels_the_rest() -> None:
+    """on_error="fail_fast": what runs is cancelled, what waits never starts, the run FAILED."""
+
+    @graph(on_error="fail_fast")
+    def mixed() -> int:
+        return add(good(1), good(bad.after(good.options(name="first")())(2)))
+
+    async def run():
+        return await mixed.try_run(), anyio.current_time()
+
+    @graph(on_error="fail_fast")
+    def quick() -> list[int]:
+        return [good(1), bad(2), good(add(good(3), 1))]
+
+    async def timed():
+        result = await quick.try_run()
+        return result, anyio.current_time()
+
+    result, now = run_virtual(timed)
+    assert (result.status, now) == (RunStatus.FAILED, 0.0)
+    assert statuses(result) == {
+        "good": "CANCELED",
+        "bad": "FAILED",
+        "good#2": "CANCELED",
+        "add": "CANCELED",
+        "good#3": "CANCELED",
+    }
+
+
+def test_an_op_alone_raises_its_own_exception() -> None:
+    """`op.run` raises what the plain call would."""
+    with pytest.raises(ConnectionError, match="no route"):
+        run_virtual(bad.run)
+
+
+def test_exception_groups_stay_whole() -> None:
+    """Row 19: a group raised by an op is one member of RunFailed, with its members; `except*` reaches them."""
+
+    @op
+    async def grouped() -> None:
+        raise ExceptionGroup("both", [ValueError("v"), ExceptionGroup("inner", [KeyError("k")])])
+
+    @graph
+    def one() -> None:
+        grouped()
+
+    seen = []
+    try:
+        run_virtual(one.run)
+    except* KeyError as group:
+        seen.append(group)
+    except* ValueError:
+        pass
+    assert len(seen) == 1
+
+    @op
+    async def mixed() -> None:
+        raise BaseExceptionGroup("mixed", [ValueError("v"), asyncio.CancelledError()])
+
+    @graph
+    def two() -> None:
+        mixed()
+
+    (error,) = run_virtual(two.try_run).errors
+    assert isinstance(error, OpAborted)
+    assert isinstance(error.__cause__, BaseExceptionGroup)
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_cleans_up_and_leaves_as_itself(interrupt: type[BaseException]) -> None:
+    """Row 20: everything is cancelled and cleaned up, slots are back, the interrupt is raised as itself."""
+    log: list[str] = []
+    deployment = Deployment("d", concurrency={"pools": {"limits": {"p": 2}}})
+
+    @op(pool="p")
+    async def careful() -> None:
+        try:
+            await anyio.sleep(100)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(1)
+            log.append("cleaned")
+
+    @op(pool="p")
+    async def interrupting() -> None:
+        await anyio.sleep(2)
+        raise interrupt
+
+    @graph
+    def both() -> None:
+        careful()
+        interrupting()
+
+    async def main() -> None:
+        try:
+            await both.on(deployment).run()
+        finally:
+            log.append(f"held {[limit.held for limit in deployment.snapshot().limits if limit.name == 'p']}")
+
+    with pytest.raises(interrupt):
+        run_virtual(main)
+    assert log == ["cleaned", "held [0]"]
+
+
+def test_a_cancelled_error_that_nobody_asked_for_is_a_failure() -> None:
+    """Row 21: the op FAILED with SelfCancelled, the run is not mistaken for cancelled, the slot is free."""
+
+    @op(pool="p")
+    async def odd(suspend: bool) -> None:
+        if suspend:
+            await anyio.sleep(1)
+        raise asyncio.CancelledError
+
+    @graph
+    def two() -> None:
+        odd(False)
+        odd(True)
+
+    deployment = Deployment("d", concurrency={"pools": {"limits": {"p": 1}}})
+    result = run_virtual(two.on(deployment).try_run)
+    assert result.status is RunStatus.FAILED
+    assert [type(error) for error in result.errors] == [SelfCancelled, SelfCancelled]
+
+
+@pytest.mark.parametrize("kind", [GeneratorExit, StopIteration, StopAsyncIteration])
+@pytest.mark.parametrize("threaded", [False, True])
+def test_control_flow_exceptions_do_not_end_the_scheduler(kind: type[BaseException], threaded: bool) -> None:
+    """Row 22: GeneratorExit, StopIteration and StopAsyncIteration fail their op and nothing else."""
+
+    async def raising() -> None:
+        raise kind
+
+    def plain() -> None:
+        raise kind
+
+    strange = op(plain) if threaded else op(raising)
+
+    @graph
+    def both() -> list[int]:
+        strange.options(name="strange")()
+        return [good(1)]
+
+    result = run_virtual(both.try_run)
+    assert (result.ops["strange"].status, result.ops["good"].status) == (OpStatus.FAILED, OpStatus.SUCCEEDED)
+
+
+def test_an_op_that_cancels_its_own_task_or_run() -> None:
+    """Row 24: a defined result, no hang."""
+
+    @op
+    async def cancels_task() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await anyio.sleep(1)
+
+    @op
+    async def uncancels() -> int:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        try:
+            await anyio.sleep(1)
+        except asyncio.CancelledError:
+            task.uncancel()
+        await anyio.sleep(1)
+        return 3
+
+    @graph
+    def both() -> int:
+        cancels_task()
+        return uncancels()
+
+    result = run_virtual(both.try_run)
+    assert statuses(result) == {"cancels_task": "FAILED", "uncancels": "SUCCEEDED"}
+
+    async def from_inside() -> str:
+        async with Deployment("d") as deployment:
+
+            @op
+            async def ends_run() -> int:
+                with pytest.raises(asyncio.CancelledError):
+                    await runs[0].cancel("enough")
+                raise asyncio.CancelledError
+
+            @graph
+            def suicidal() -> int:
+                return ends_run()
+
+            runs = [suicidal.on(deployment).start()]
+            with pytest.raises(RunCanceled, match="enough"):
+                await runs[0]
+            return runs[0].status.value
+
+    assert run_virtual(from_inside) == "CANCELED"
+
+
+def test_an_unprintable_exception_is_reported() -> None:
+    """Row 34: an exception whose text cannot be made does not break the run."""
+
+    class Unprintable(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text")
+
+        __repr__ = __str__
+
+    @op
+    async def odd() -> None:
+        raise Unprintable
+
+    @graph
+    def one() -> None:
+        odd()
+
+    with pytest.raises(RunFailed) as caught:
+        run_virtual(one.run)
+    assert [type(error) for error in caught.value.exceptions] == [Unprintable]
+
+
+def test_values_are_never_compared_hashed_or_printed() -> None:
+    """Row 33: a value whose __eq__, __hash__, __repr__ and __bool__ raise passes through."""
+
+    class Hostile:
+        def _no(self, *args: object) -> bool:
+            raise RuntimeError("looked at")
+
+        __eq__ = __bool__ = __len__ = _no  # type: ignore[assignment] — hostile on purpose
+
+        def __hash__(self) -> int:
+            raise RuntimeError("hashed")
+
+        def __repr__(self) -> str:
+            raise RuntimeError("printed")
+
+    @op
+    async def make() -> Hostile:
+        return Hostile()
+
+    @op
+    async def take(x: Hostile, xs: list[Hostile]) -> int:
+        return len(xs)
+
+    @graph
+    def one() -> int:
+        return take(make(), [make(), make()])
+
+    assert run_virtual(one.run) == 2
+
+
+def test_settled_gives_the_outcome_and_counts_for_nothing() -> None:
+    """A settled failure is a value; the run succeeds, the record still says FAILED."""
+
+    @op
+    async def look(outcomes: list) -> list[str]:
+        return [outcome.status.value for outcome in outcomes]
+
+    @graph(on_error="fail_fast")
+    def tolerant() -> list[str]:
+        return look([bad.settled(), good.settled(1), add.settled(1, bad.options(name="deep").settled(1).value)])
+
+    @graph
+    def mapped(xs: list[int]) -> list[str]:
+        return look(each(bad.settled, xs))
+
+    result = run_virtual(mapped.try_run, [1, 2])
+    assert (result.status, result.output) == (RunStatus.SUCCEEDED, ["FAILED", "FAILED"])
+    assert statuses(result)["bad[0]"] == "FAILED"
