@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, assert_type
+from typing import assert_type
 
-from asyncflow import Deployment, Outcome, Plan, Run, RunResult, TagLimit, apply, each, graph, op, when
+from asyncflow import Deployment, Outcome, Run, RunResult, TagLimit, apply, each, graph, op, when
+from asyncflow._plan import Plan
 
 
 @dataclass
@@ -49,7 +50,11 @@ def clean(page: Page) -> Page:
     return page
 
 
-@op(pool=lambda url: f"host:{url}")
+def host(url: str) -> str:
+    return f"host:{url}"
+
+
+@op(pool=host)
 async def pair(url: str) -> tuple[int, str]:
     return len(url), url
 
@@ -174,12 +179,14 @@ class Loader:
 async def doors(prod: Deployment, loader: Loader) -> None:
     assert_type(await fetch.run("a", depth=1), Page)
     assert_type(await fetch.try_run("a"), RunResult[Page])
-    assert_type(fetch.start("a"), Run[Page])
+    live: Run[Page] = fetch.start("a")
+    assert_type(await live, Page)
+    assert_type(await live.result(), RunResult[Page])
     assert_type(await fetch.fn("a", depth=2), Page)
     assert_type(await count.run(Page("", "", 1)), int)
     assert_type(await single.run("a"), int)
     assert_type(await single.try_run(url="a"), RunResult[int])
-    assert_type(single.start("a"), Run[int])
+    assert_type(await single.start("a"), int)
     assert_type(single.fn("a"), int)
     assert_type(crawl.plan(["a"]), Plan)
     assert_type(crawl.plan(), Plan)
@@ -197,7 +204,7 @@ async def doors(prod: Deployment, loader: Loader) -> None:
     assert_type(await fetch.on(prod).run("a"), Page)
     assert_type(await loader.load.run("a", depth=1), Page)
     assert_type(await loader.both.run("a"), int)
-    assert_type(loader.both.start("a"), Run[int])
+    assert_type(await loader.both.start("a"), int)
     assert_type(await loader.load.fn("a"), Page)
     assert_type((await crawl.try_run(["a"])).output, Report | None)
 
