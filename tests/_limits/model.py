@@ -11,8 +11,8 @@ R2  A round: time charged; service of what ended since; arrivals; earmarks and e
     until none fits; mature earmarks that somebody wants, and picks again; deadlocks; ledger and commands.
 R3  One counter numbers claims and starts. A group begins to wait when its first waiter is integrated.
 R4  A ghost is one waiter: needs of run and root added, all else that of its run-level claim.
-R5  *Nested* is judged now: some source (ancestor, or lender by an edge) is granted and holds something. Nested
-    waiters form classes apart, per parent.
+R5  *Nested* is judged now: some source (ancestor, or lender by an edge) is granted and holds something. A class is a
+    vector of named needs, whoever asks; inside one class the two orders together are one total order.
 R6  A start of a waiter that is not nested is counted before it takes its units, on each local limit it asks for, for
     each priority at or above its own that waits there, highest first. *Eligible* are waiters of exactly that priority
     that could ever fit now and do not gather. Counter A, one per limit and priority: the first of them by run
@@ -417,7 +417,8 @@ class ModelAdmission:
             return best, ways[best]
         classes: dict[tuple[Any, ...], list[Waiter]] = {}
         for waiter in ways:
-            classes.setdefault(self._class_of(waiter), []).append(waiter)
+            vector = tuple((limit.seq, amount) for limit, amount in waiter.needs if limit.named)
+            classes.setdefault(vector, []).append(waiter)
         bests = [min(classes[key], key=lambda one: (self._across(one), inside(one))) for key in sorted(classes)]
         best = bests[0]
         for other in bests[1:]:
@@ -428,13 +429,6 @@ class ModelAdmission:
             if earlier:
                 best = other
         return best, ways[best]
-
-    def _class_of(self, waiter: Waiter) -> tuple[Any, ...]:
-        vector = tuple((limit.seq, amount) for limit, amount in waiter.needs if limit.named)
-        if not self.books.nested(waiter.main):
-            return vector, 0, 0
-        parent = waiter.main.parent
-        return vector, 1, 0 if parent is None else parent.seq
 
     def _across(self, waiter: Waiter) -> tuple[Any, ...]:
         group = waiter.group
@@ -660,6 +654,9 @@ class ModelAdmission:
             for limit, amount in demand.needs
             if limit.capacity is not None and 0 < limit.capacity < amount
         ]
+
+    def check(self) -> None:
+        """Nothing is kept twice here, so nothing can drift."""
 
     def copy(self) -> ModelAdmission:
         return copy.deepcopy(self)

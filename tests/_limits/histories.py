@@ -1,0 +1,174 @@
+"""Random histories: what a step may be, chosen by a seeded generator that looks at the model's state.
+
+A history has a *flavour*: which features it may use. Histories of one feature find its faults sooner than histories
+of all, and those of all find how they meet.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from tests._limits.pair import NeedIds, Pair, Setup, Step
+
+FLAVOURS: dict[str, frozenset[str]] = {
+    "plain": frozenset(),
+    "moving": frozenset({"resize", "pause"}),
+    "gather": frozenset({"priority", "wide"}),
+    "gather_moving": frozenset({"priority", "wide", "resize", "pause", "rematch"}),
+    "nested": frozenset({"children"}),
+    "nested_moving": frozenset({"children", "resize", "pause", "early", "rematch", "wide"}),
+    "streams": frozenset({"children", "streams", "early"}),
+    "ghosts": frozenset({"ghosts", "wide", "priority"}),
+    "ghosts_nested": frozenset({"ghosts", "children", "resize"}),
+    "remote": frozenset({"remote", "pause", "resize", "priority"}),
+    "remote_nested": frozenset({"remote", "children", "ghosts", "wide", "rematch"}),
+    "backend": frozenset({"flat", "priority", "wide", "resize", "rematch"}),
+    "all": frozenset(
+        {"resize", "pause", "priority", "wide", "rematch", "children", "early", "streams", "ghosts", "remote"}
+    ),
+}
+
+
+class Historian:
+    """Makes the steps of one history."""
+
+    def __init__(self, seed: int, *, length: int = 24) -> None:
+        self.random = Random(seed)
+        names = list(FLAVOURS)
+        self.flavour = names[seed % len(names)]
+        self.features = FLAVOURS[self.flavour]
+        self.length = length
+        self.claims = 0
+        self.setup = self._setup()
+
+    def _setup(self) -> Setup:
+        random = self.random
+        limits: list[tuple[int | None, bool, bool, bool]] = []
+        for _ in range(random.randint(1, 4)):
+            capacity = random.choice((1, 1, 2, 2, 3, 4, 0, None))
+            external = "remote" in self.features and random.random() < 0.35
+            reentrant = "children" not in self.features or random.random() < 0.85
+            limits.append((capacity, random.random() < 0.7, reentrant, external))
+        weights = tuple(random.choice((1.0, 1.0, 2.0, 0.5, 3.0)) for _ in range(random.randint(1, 3)))
+        levels = (0, 0, 1, 2) if "priority" in self.features else (0,)
+        parties = tuple(
+            (random.randrange(len(weights)), random.choice(levels)) for _ in range(random.randint(len(weights), 4))
+        )
+        return Setup(
+            max_overtakes=random.choice((1, 2, 2, 3, 5)),
+            fair="flat" not in self.features,
+            limits=tuple(limits),
+            weights=weights,
+            parties=parties,
+        )
+
+    # --------------------------------------------------------------------------------------------------- steps
+    def steps(self, pair: Pair) -> list[Step]:
+        """The next stimuli and, mostly, a round."""
+        random = self.random
+        out = [self._stimulus(pair) for _ in range(random.choice((1, 1, 1, 2, 3)))]
+        if random.random() < 0.85:
+            out.append(("round", random.choice((0, 1, 1, 2, 7))))
+        return out
+
+    def _stimulus(self, pair: Pair) -> Step:
+        random = self.random
+        granted = in_state(pair, "GRANTED")
+        waiting = in_state(pair, "WAITING")
+        draw = random.random()
+        if draw < 0.36 and len(waiting) < 10:
+            return self._arrival(pair, granted)
+        if draw < 0.62 and granted:
+            return ("release", random.choice(granted))
+        if draw < 0.68 and waiting:
+            return ("withdraw", random.choice(waiting))
+        if draw < 0.70 and pair.model.claims:
+            return (random.choice(("release", "withdraw")), random.choice(list(pair.model.claims)))
+        return self._feature(pair, granted, waiting) or self._arrival(pair, granted)
+
+    def _arrival(self, pair: Pair, granted: list[int]) -> Step:
+        random = self.random
+        if "ghosts" in self.features and random.random() < 0.25:
+            return self._ghosts(granted)
+        if random.random() < 0.15:
+            return ("many", tuple(self._claim(granted) for _ in range(random.randint(2, 4))))
+        return ("enqueue", *self._claim(granted))
+
+    def _claim(self, granted: list[int]) -> tuple[int, int, NeedIds, int, int]:
+        random = self.random
+        parent = -1
+        if "children" in self.features and granted and random.random() < 0.5:
+            parent = random.choice(granted)
+        return (self._next(), self._party(), self._needs(), random.randrange(4), parent)
+
+    def _ghosts(self, granted: list[int]) -> Step:
+        random = self.random
+        count = random.choice((1, 2, 2, 3))
+        numbers = tuple((self._next(), self._next() if random.random() < 0.8 else -1) for _ in range(count))
+        parent = random.choice(granted) if "children" in self.features and granted and random.random() < 0.3 else -1
+        return ("ghosts", numbers, self._party(), self._needs(), tuple(self._needs() for _ in numbers), parent)
+
+    def _next(self) -> int:
+        self.claims += 1
+        return self.claims
+
+    def _party(self) -> int:
+        return self.random.randrange(len(self.setup.parties))
+
+    def _needs(self) -> NeedIds:
+        random = self.random
+        count = len(self.setup.limits)
+        chosen = sorted(random.sample(range(count), min(count, random.choice((1, 1, 2, 2, 3)))))
+        if random.random() < 0.03:
+            return ()
+        most = (1, 1, 2, 3, 4) if "wide" in self.features else (1, 1, 1, 2)
+        return tuple((limit, random.choice(most)) for limit in chosen)
+
+    def _feature(self, pair: Pair, granted: list[int], waiting: list[int]) -> Step | None:
+        """A stimulus of one of the history's features; None if it has none that fits now."""
+        random = self.random
+        limit = random.randrange(len(self.setup.limits))
+        known = list(pair.model.claims)
+        options: list[Step] = []
+        if "resize" in self.features:
+            options.append(("resize", limit, random.choice((0, 1, 2, 3, 4, None))))
+        if "pause" in self.features:
+            options += [("pause", limit), ("resume", limit), ("resume", limit)]
+        if "priority" in self.features:
+            options.append(("priority", self._party(), random.randrange(3)))
+            options.append(("weight", random.randrange(len(self.setup.weights)), random.choice((0.5, 1.0, 2.0))))
+        if "rematch" in self.features and waiting + granted:
+            options.append(("rematch", random.choice(waiting + granted), self._needs()))
+        if waiting:
+            options.append(("order", random.choice(waiting), random.randrange(4)))
+        if "early" in self.features and granted:
+            options.append(("early", random.choice(granted), (limit,)))
+        if "remote" in self.features and waiting:
+            options += self._remote(pair, known)
+        if "streams" in self.features and granted:
+            options += self._streams(granted, known)
+        return random.choice(options) if options else None
+
+    def _remote(self, pair: Pair, known: list[int]) -> list[Step]:
+        random = self.random
+        asked = [pair.model.number(waiter.main) for waiter in pair.model.admission._earmarks()]
+        options: list[Step] = [("remote_grant", random.choice(asked or known))] * 3
+        options.append(("remote_refuse", random.choice(asked or known)))
+        return options
+
+    def _streams(self, granted: list[int], known: list[int]) -> list[Step]:
+        random = self.random
+        lender = random.choice(granted)
+        kind = random.choice(("claim", "claim", "party"))
+        borrower = self._party() if kind == "party" else random.choice(known)
+        return [
+            ("lend", lender, kind, borrower),
+            ("lend", lender, kind, borrower),
+            ("unlend", lender, kind, borrower),
+            ("unpark", random.choice(granted)),
+        ]
+
+
+def in_state(pair: Pair, state: str) -> list[int]:
+    """The numbers of the claims in `state`, in order."""
+    return [number for number, claim in pair.model.claims.items() if claim.state.name == state]
