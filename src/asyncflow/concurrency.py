@@ -6,7 +6,7 @@ pydantic checks it at the door; whatever does not fit is reported with its place
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -55,7 +55,7 @@ class ConcurrencyConfig(_Strict):
     pools: PoolsConfig = Field(default_factory=PoolsConfig)
 
     @classmethod
-    def of(cls, value: ConcurrencyConfig | Mapping[str, Any] | None) -> ConcurrencyConfig:
+    def of(cls, value: object) -> ConcurrencyConfig:
         """Returns the checked block.
 
         Raises:
@@ -65,23 +65,22 @@ class ConcurrencyConfig(_Strict):
             return cls()
         if isinstance(value, ConcurrencyConfig):
             return value
-        if not isinstance(value, Mapping):
-            raise ConfigurationError(
-                f"concurrency must be a mapping or a ConcurrencyConfig, not {type(value).__name__}"
-            )
+        block = _mapping(value)
+        if block is None:
+            raise ConfigurationError(f"concurrency must be a mapping or a ConcurrencyConfig, not {type(value).__name__}")
         try:
-            return cls.model_validate(_with_short_limits(value))
+            return cls.model_validate(_with_short_limits(block))
         except ValidationError as error:
             raise ConfigurationError(_told(error)) from None
 
 
 def _with_short_limits(block: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns the block with `{"db": 1}` written out as `{"db": {"limit": 1}}`, and every pool name checked."""
-    pools = block.get("pools")
-    limits = pools.get("limits") if isinstance(pools, Mapping) else None
-    if not isinstance(pools, Mapping) or not isinstance(limits, Mapping):
+    pools: Mapping[str, Any] | None = _mapping(block.get("pools"))
+    limits: Mapping[str, Any] | None = None if pools is None else _mapping(pools.get("limits"))
+    if pools is None or limits is None:
         return block
-    written = {
+    written: dict[str, Any] = {
         check_pool_name(name, field="a name in concurrency.pools.limits"): limit
         if isinstance(limit, (Mapping, PoolConfig))
         else {"limit": check_limit(limit, field=f"concurrency.pools.limits[{name!r}]")}
@@ -94,6 +93,10 @@ def _with_short_limits(block: Mapping[str, Any]) -> Mapping[str, Any]:
                 f' write {{"{name.partition(":")[0]}": {{"limit": …, "per_key": …}}}}'
             )
     return {**block, "pools": {**pools, "limits": written}}
+
+
+def _mapping(value: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 — whatever the user wrote; pydantic judges it
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
 
 
 def _told(error: ValidationError) -> str:

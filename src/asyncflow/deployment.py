@@ -38,23 +38,29 @@ class Submittable(Protocol[R_co]):
     @property
     def deployment(self) -> Deployment | None:
         """The deployment it is bound to."""
+        ...
 
     @property
     def run_options(self) -> RunOptions:
         """How its runs are limited and ordered."""
+        ...
 
     @property
     def single(self) -> bool:
         """True for an op: alone it raises its own exception."""
+        ...
 
     def wire(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Plan:
         """Returns the plan for these inputs."""
+        ...
 
     def input_values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         """Returns the values of the plan's inputs, in their order."""
+        ...
 
     def _returns(self) -> R_co:
         """Carries the type of the value; never called."""
+        ...
 
 
 class Deployment:
@@ -102,7 +108,7 @@ class Deployment:
     async def __aenter__(self) -> Self:
         if self._opened:
             raise ConfigurationError(f"deployment {self.name!r} is open already")
-        engine = self._here()
+        engine = self.engine_here()
         self._opened = True
         _open_on(engine.loop).append(self)
         self._token = _OPEN.set((*_OPEN.get(), self))
@@ -146,9 +152,9 @@ class Deployment:
         """Starts a run here; the caller waits for it, or nobody does."""
         plan = runnable.wire(args, kwargs)
         inputs = runnable.input_values(args, kwargs) if plan.inputs else ()
-        return self._here().launch(plan, inputs, options=runnable.run_options, context=copy_context())
+        return self.engine_here().launch(plan, inputs, options=runnable.run_options, context=copy_context())
 
-    def _here(self) -> Engine:
+    def engine_here(self) -> Engine:
         """Returns the engine on the running loop, a new one where the last one's loop is gone.
 
         Raises:
@@ -175,15 +181,19 @@ class Deployment:
         )
         return self._engine
 
+    def uses(self, engine: Engine) -> bool:
+        """True where `engine` is this deployment's."""
+        return self._engine is engine
+
     # ── looking ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def snapshot(self) -> Snapshot:
         """Returns every limit with its holders and its waiters in order, as frozen data."""
-        return self._here().core.snapshot()
+        return self.engine_here().core.snapshot()
 
     def explain(self, run_id: str, op_key: str) -> Explanation:
         """Tells why an op of a live run does not run."""
-        engine = self._here()
+        engine = self.engine_here()
         state = engine.runs.get(run_id)
         if state is None:
             raise ConfigurationError(f"no live run has the id {run_id!r}{did_you_mean(run_id, engine.runs)}")
@@ -270,7 +280,7 @@ def start_run(runnable: Submittable[R], args: tuple[Any, ...], kwargs: Mapping[s
             " write `async with deployment:` around it, or `await graph.run(…)`"
         )
     state = deployment.submit(runnable, args, kwargs)
-    return Run(deployment._here(), state, single=runnable.single)
+    return Run(deployment.engine_here(), state, single=runnable.single)
 
 
 async def _value_on(
@@ -290,7 +300,7 @@ def _submitted(
     if parent is not None:
         outer, i = parent.owner
         engine = outer.run.engine
-        same = deployment is None or deployment._engine is engine
+        same = deployment is None or deployment.uses(engine)
         if outer.claims[i] is parent and same and engine.loop is asyncio.get_running_loop():
             plan = runnable.wire(args, kwargs)
             inputs = runnable.input_values(args, kwargs) if plan.inputs else ()
@@ -304,4 +314,4 @@ def _submitted(
             )
     chosen = resolve_deployment(deployment)
     state = chosen.submit(runnable, args, kwargs)
-    return chosen._here(), state.root
+    return chosen.engine_here(), state.root

@@ -90,7 +90,7 @@ class RunFailed(AsyncflowError, ExceptionGroup[Exception]):
         super().__init__(message, exceptions)
         self.result = result
 
-    def derive(self, excs: Sequence[Exception]) -> RunFailed:  # type: ignore[override] — narrower on purpose: parts stay RunFailed with the same result
+    def derive(self, excs: Sequence[Exception]) -> RunFailed:  # type: ignore[override]  # narrower on purpose: parts stay RunFailed with the same result
         """Returns a part of this group (`except*`, `split`) that still knows the result."""
         return RunFailed(self.message, excs, self.result)
 

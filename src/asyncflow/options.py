@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias, cast
 
 from asyncflow.errors import ConfigurationError, did_you_mean
 from asyncflow.ids import check_name
@@ -96,7 +96,8 @@ def check_tags(tags: object, *, field: str = "tags") -> Mapping[str, str]:
     if not isinstance(tags, Mapping):
         raise ConfigurationError(f"{field} must be a mapping of strings to strings, not {type(tags).__name__}")
     checked: dict[str, str] = {}
-    for key, value in tags.items():
+    given = cast("Mapping[object, object]", tags)
+    for key, value in given.items():
         name = check_name(key, field=f"a key of {field}")
         if not isinstance(value, str):
             raise ConfigurationError(f"{field}[{name!r}] must be a string, not {type(value).__name__}")
@@ -120,7 +121,8 @@ def check_pool_needs(pool: object, *, field: str = "pool") -> PoolNeeds:
             f" not {type(pool).__name__}"
         )
     needs: list[tuple[str, int]] = []
-    for key, slots in pool.items():
+    given = cast("Mapping[object, object]", pool)
+    for key, slots in given.items():
         name = check_pool_name(key, field=f"a key of {field}")
         if type(slots) is not int or not 1 <= slots <= LIMIT_MAX:
             raise ConfigurationError(f"{field}[{name!r}] must be a whole number of at least 1, got {slots!r:.40}")
@@ -169,7 +171,7 @@ class TagLimit:
 
     def __post_init__(self) -> None:
         check_name(self.key, field="TagLimit.key")
-        if not (self.value is None or self.value is PER_VALUE or isinstance(self.value, str)):
+        if self.value is not None and self.value is not PER_VALUE and type(self.value) is not str:
             raise ConfigurationError(
                 f"TagLimit.value of {self.key!r} must be None, a string or PER_VALUE, not {type(self.value).__name__}"
             )
@@ -178,11 +180,13 @@ class TagLimit:
 
 def check_tag_limits(rules: object, *, field: str = "tag_concurrency_limits") -> tuple[TagLimit, ...]:
     """Returns the rules as a tuple; two rules of one key and value are refused."""
+    given_type = type(rules).__name__
     if isinstance(rules, (str, Mapping)) or not isinstance(rules, Iterable):
-        raise ConfigurationError(f"{field} must be a list of TagLimit, not {type(rules).__name__}")
+        raise ConfigurationError(f"{field} must be a list of TagLimit, not {given_type}")
+    given = cast("Iterable[object]", rules)
     checked: list[TagLimit] = []
     seen: set[tuple[str, object]] = set()
-    for rule in rules:
+    for rule in given:
         if not isinstance(rule, TagLimit):
             raise ConfigurationError(f"{field}[{len(checked)}] must be a TagLimit, not {type(rule).__name__}")
         if (rule.key, rule.value) in seen:

@@ -73,7 +73,7 @@ class Outcome(Generic[R_co]):
     def unwrap(self) -> R_co:
         """Returns the value, or raises the error it ended with (`OpSkipped` where it was skipped)."""
         if self.status is OpStatus.SUCCEEDED:
-            return self.value  # type: ignore[return-value] # pyright: ignore[reportReturnType] — a success always carries its R, which may itself be None
+            return self.value  # type: ignore[return-value]  # pyright: ignore[reportReturnType]  # a success always carries its R, which may be None
         if self.error is not None:
             raise self.error
         raise OpSkipped(f"the settled call ended {self.status.value} and has no value; look at .status first")
@@ -123,12 +123,15 @@ class OpResult:
         return self.ended_at - self.started_at
 
 
-class OpResults(Mapping[str, OpResult]):
+K = TypeVar("K")
+
+
+class OpResults(Mapping[str, OpResult], Generic[K]):
     """The ops of a run by key, in order of declaration; each record is built when it is looked at."""
 
     __slots__ = ("_cache", "_get", "_index")
 
-    def __init__(self, index: Mapping[str, int], get: Callable[[int], OpResult]) -> None:
+    def __init__(self, index: Mapping[str, K], get: Callable[[K], OpResult]) -> None:
         self._index = index
         self._get = get
         self._cache: dict[str, OpResult] = {}

@@ -55,7 +55,7 @@ def test_two_runs_in_a_cycle() -> None:
     def holder(own: str, other: str):
         child = query.options(pool=other, name=f"child-{other}")
 
-        @op(pool=own, name=f"holder-{own}")
+        @op(pool=own)
         async def hold() -> int:
             await anyio.sleep(1)
             return await child.run(1)

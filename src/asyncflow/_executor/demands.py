@@ -6,7 +6,7 @@ a function, and where a map appends nodes, is a demand made for one op.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from asyncflow._authoring import OpDefinition
 from asyncflow._executor.outcome import as_failure, node_failed
@@ -39,7 +39,9 @@ def resolve(engine: Engine, frame: Execution) -> None:
         )
         frame.demands.append(demand)
         shares.append(share(demand))
-        refuse_impossible(engine, frame, demand)
+        if engine.core.fits_ever(demand):
+            who = next(node.key for node in plan.nodes if node.shape == len(shares) - 1)
+            refuse_impossible(engine, demand, f"{frame.run.graph}/{frame.prefix}{who}")
     frame.plan_orders = plan.orders(shares)
     prefix = frame.parent_order
     frame.orders = [(*prefix, *order) for order in frame.plan_orders] if prefix else frame.plan_orders
@@ -48,7 +50,7 @@ def resolve(engine: Engine, frame: Execution) -> None:
 def check_shape_pool(pool: object) -> PoolNeeds:
     """Returns the pools of a shape; they were checked where the op was made."""
     if isinstance(pool, tuple):
-        return pool
+        return cast("PoolNeeds", pool)
     raise ConfigurationError(f"a demand shape has pools of type {type(pool).__name__}")
 
 
@@ -96,20 +98,13 @@ def limits_of(engine: Engine, frame: Execution, scope: int) -> ScopeLimits:
     return limits
 
 
-def refuse_impossible(engine: Engine, frame: Execution, demand: Demand) -> None:
+def refuse_impossible(engine: Engine, demand: Demand, who: str) -> None:
     """Raises where a demand can never fit under the limits in force."""
-    if engine.core.fits_ever(demand):
-        who = next(node.key for node in frame.nodes if node.shape >= 0 and frame.demands[node.shape] is demand)
-        raise impossible(engine, demand, f"{frame.run.graph}/{frame.prefix}{who}")
-
-
-def impossible(engine: Engine, demand: Demand, who: str) -> DemandError:
-    """Returns the error that names what can never fit."""
-    limit, amount = engine.core.fits_ever(demand)[0]
-    return DemandError(
-        f"{who} asks for {amount} of {limit.name!r}, whose limit is {limit.capacity}: it could never start;"
-        " ask for less, or raise the limit"
-    )
+    for limit, amount in engine.core.fits_ever(demand):
+        raise DemandError(
+            f"{who} asks for {amount} of {limit.name!r}, whose limit is {limit.capacity}: it could never start;"
+            " ask for less, or raise the limit"
+        )
 
 
 def demand_of(engine: Engine, frame: Execution, i: int, now: float) -> Demand | None:
@@ -123,8 +118,7 @@ def demand_of(engine: Engine, frame: Execution, i: int, now: float) -> Demand | 
         return demand
     try:
         demand = own_demand(engine, frame, i)
-        if engine.core.fits_ever(demand):
-            raise impossible(engine, demand, f"{frame.run.graph}/{frame.key(i)}")
+        refuse_impossible(engine, demand, f"{frame.run.graph}/{frame.key(i)}")
     except BaseException as error:  # noqa: BLE001 — user code may raise anything; the op fails with it
         node_failed(engine, frame, i, as_failure(frame.key(i), error), now)
         return None

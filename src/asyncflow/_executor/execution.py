@@ -10,6 +10,7 @@ import asyncio
 import traceback
 from collections.abc import Iterator, Mapping
 from contextvars import Context
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from asyncflow._executor.scope_limits import ScopeLimits
@@ -151,7 +152,7 @@ class Execution(Frame):
         if suspended is None:
             return ()
         lines: list[str] = []
-        frame = suspended.coroutine.cr_frame
+        frame: FrameType | None = getattr(suspended.coroutine, "cr_frame", None)
         if frame is not None:
             lines = [line.strip() for line in traceback.format_stack(frame)[-8:]]
         return tuple(lines)

@@ -73,7 +73,7 @@ def named_items(frame: Execution, i: int) -> tuple[list[Any], Sequence[str]]:
     seen: set[str] = set()
     for index, item in enumerate(items):
         name = map_key(item)
-        if not isinstance(name, str) or not name or FORBIDDEN_IN_KEYS & set(name):
+        if type(name) is not str or not name or FORBIDDEN_IN_KEYS & set(name):
             raise PlanError(
                 f"map_key of {frame.key(i)} gave {name!r:.60} for item {index}:"
                 " a key is a non-empty string without / [ ] #"

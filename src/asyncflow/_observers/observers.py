@@ -77,8 +77,9 @@ def log() -> FilteringBoundLogger:
     if structlog.is_configured():
         logger: FilteringBoundLogger = structlog.get_logger("asyncflow")
         return logger
-    return structlog.wrap_logger(
+    plain: FilteringBoundLogger = structlog.wrap_logger(
         logging.getLogger("asyncflow"),
         processors=[structlog.stdlib.add_log_level, structlog.processors.KeyValueRenderer(key_order=["event"])],
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+    return plain

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from asyncflow._authoring import NodeKind, OpDefinition, Ref
 from asyncflow._plan.scope import Scope
@@ -151,30 +151,30 @@ def filled(key: str, names: Sequence[str]) -> str:
     return key
 
 
-def moved(value: Any, ids: Sequence[int]) -> Any:  # noqa: ANN401 — any argument a user may give
+def moved(value: object, ids: Sequence[int]) -> Any:  # noqa: ANN401 — any argument a user may give
     """Returns an argument with every `Ref` in it, however deep in plain containers, pointing to its new id."""
-    kind = type(value)
-    if kind is Ref:
+    if isinstance(value, Ref):
         return Ref(ids[value.id])
-    if kind is list:
-        return [moved(part, ids) for part in value]
-    if kind is tuple:
-        return tuple([moved(part, ids) for part in value])
-    if kind is dict:
-        return {name: moved(part, ids) for name, part in value.items()}
-    return value
+    return rebuilt(value, lambda part: moved(part, ids))
 
 
-def bound(value: Any, values: Sequence[Any]) -> Any:  # noqa: ANN401 — any argument a user may give
+def bound(value: object, values: Sequence[Any]) -> Any:  # noqa: ANN401 — any argument a user may give
     """Returns an argument with every `Ref` in it replaced by its value; a list leaves skipped ones out."""
-    kind = type(value)
-    if kind is Ref:
+    if isinstance(value, Ref):
         return values[value.id]
-    if kind is list:
-        parts = [bound(part, values) for part in value]
+    if type(value) is list:
+        parts = [bound(part, values) for part in cast("list[object]", value)]
         return [part for part in parts if part is not MISSING]
+    return rebuilt(value, lambda part: bound(part, values))
+
+
+def rebuilt(value: object, part_of: Callable[[object], object]) -> object:
+    """Returns a plain list, tuple or dict with every value in it replaced; anything else as it is."""
+    kind: object = type(value)
+    if kind is list:
+        return [part_of(part) for part in cast("list[object]", value)]
     if kind is tuple:
-        return tuple([bound(part, values) for part in value])
+        return tuple([part_of(part) for part in cast("tuple[object, ...]", value)])
     if kind is dict:
-        return {name: bound(part, values) for name, part in value.items()}
+        return {name: part_of(part) for name, part in cast("dict[object, object]", value).items()}
     return value

@@ -33,8 +33,6 @@ class Plan:
         shapes: The distinct demands.
     """
 
-    __slots__ = ("__dict__", "constant", "inputs", "name", "nodes", "output", "scopes", "shapes")
-
     name: str
     nodes: tuple[PlanNode, ...]
     output: int
@@ -42,6 +40,7 @@ class Plan:
     inputs: tuple[tuple[str, int], ...]
     scopes: tuple[Scope, ...]
     shapes: tuple[Shape, ...]
+    _orders: tuple[tuple[float, ...], list[Order]] | None
 
     def __init__(
         self,
@@ -55,6 +54,7 @@ class Plan:
         shapes: tuple[Shape, ...],
     ) -> None:
         put = object.__setattr__
+        put(self, "_orders", None)
         put(self, "name", name)
         put(self, "nodes", nodes)
         put(self, "output", output)
@@ -134,11 +134,10 @@ class Plan:
     def orders(self, shares: Sequence[float]) -> list[Order]:
         """Returns the order of every node, given the summed shares of every shape; the last answer is kept."""
         key = tuple(shares)
-        kept = self.__dict__.get("_orders")
-        if kept is not None and kept[0] == key:
-            return kept[1]
+        if self._orders is not None and self._orders[0] == key:
+            return self._orders[1]
         found = orders(self.nodes, shares)
-        self.__dict__["_orders"] = (key, found)
+        object.__setattr__(self, "_orders", (key, found))
         return found
 
     def mermaid(self) -> str:
@@ -150,6 +149,7 @@ class Plan:
         return svg(self)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        del include, exclude  # notebooks ask for what they like and take what they get
         return {"image/svg+xml": self.svg(), "text/plain": repr(self)}
 
     def __eq__(self, other: object) -> bool:

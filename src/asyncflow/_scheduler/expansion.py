@@ -95,7 +95,8 @@ def _place(frame: Frame, i: int, *, item: int, name: str, lead: int) -> int:
         settled = frame.nodes[j].settled
         if settled >= 0 and j not in frame.nodes[settled].sources:
             frame.link(settled, (j,))
-    return ids[fragment.output]
+    result: int = ids[fragment.output]
+    return result
 
 
 def _place_scopes(frame: Frame, fragment: Fragment, map_node: PlanNode, name: str) -> list[int]:

@@ -15,7 +15,7 @@ node and run (dense lists are half the memory and a third of the time).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from asyncflow._authoring import NodeKind, Ref
 from asyncflow._plan import MISSING, Plan, PlanNode, Scope
@@ -274,16 +274,16 @@ class Frame:
         return any(self._absent(argument) for argument in arguments)
 
     def _absent(self, argument: object) -> bool:
-        kind = type(argument)
         if isinstance(argument, Ref):
             return self.status[argument.id] == SKIPPED
-        if kind is list and isinstance(argument, list):
-            absent = [self._absent(part) for part in argument]
+        kind: object = type(argument)
+        if kind is list:
+            absent = [self._absent(part) for part in cast("list[object]", argument)]
             return bool(absent) and all(absent)
-        if isinstance(argument, tuple) and kind is tuple:
-            return any(self._absent(part) for part in argument)
-        if isinstance(argument, dict) and kind is dict:
-            return any(self._absent(part) for part in argument.values())
+        if kind is tuple:
+            return any(self._absent(part) for part in cast("tuple[object, ...]", argument))
+        if kind is dict:
+            return any(self._absent(part) for part in cast("dict[object, object]", argument).values())
         return False
 
     # ── inline nodes that need nobody's code ──────────────────────────────────────────────────────────────────────
