@@ -1,6 +1,7 @@
 """A program in which nothing can ever run again is told so, instead of hanging."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import anyio
@@ -114,9 +115,11 @@ def test_the_seed_is_in_the_message() -> None:
     assert caught.value.__notes__ == ["virtual time: seed=77 gives this order of tasks again"]
 
 
-def test_a_loop_in_another_thread_waits_to_be_called() -> None:
+def test_a_loop_in_another_thread_waits_to_be_called(monkeypatch: pytest.MonkeyPatch) -> None:
     """Outside the main thread somebody else may always call: the loop waits, and keeps virtual time."""
+    monkeypatch.setattr("asyncflow.testing.loop.LAST_CALL", 0.0)
     with start_blocking_portal(backend_options={"loop_factory": VirtualTimeLoop}) as portal:
+        threading.Event().wait(0.02)
         assert portal.call(anyio.current_time) == 0.0
         portal.call(anyio.sleep, 3600)
         assert portal.call(anyio.current_time) == 3600.0

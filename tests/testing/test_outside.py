@@ -16,6 +16,7 @@ import anyio
 import anyio.to_process
 import pytest
 
+from asyncflow.errors import DeadlockError
 from asyncflow.testing import VirtualTimeLoop, run_virtual
 
 BRIEFLY = 0.02
@@ -38,6 +39,12 @@ async def by_executor(work: Callable[[], object]) -> object:
 async def by_anyio(work: Callable[[], object]) -> object:
     """Runs work on anyio's threads."""
     return await anyio.to_thread.run_sync(work)
+
+
+@pytest.fixture
+def no_last_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives threads that nothing is known about no time at all."""
+    monkeypatch.setattr("asyncflow.testing.loop.LAST_CALL", 0.0)
 
 
 ways = pytest.mark.parametrize("hand_over", [by_asyncio, by_executor, by_anyio])
@@ -191,6 +198,18 @@ def test_anyios_worker_processes_count_only_while_they_work() -> None:
     assert run_virtual(main) == (3, 0.0, 3600.0)
 
 
+@pytest.mark.slow
+def test_idle_worker_processes_of_anyio_can_not_wake_anybody() -> None:
+    """Their pipes stay open; a program that waits for nothing else is dead all the same."""
+
+    async def main() -> None:
+        await anyio.to_process.run_sync(sum, [1, 2])
+        await asyncio.Event().wait()
+
+    with pytest.raises(DeadlockError):
+        run_virtual(main)
+
+
 def test_time_stands_still_while_a_subprocess_lives() -> None:
     """A timeout around a subprocess does not fire while it works; its output arrives whole."""
 
@@ -262,6 +281,7 @@ def test_a_server_and_a_client_on_one_loop() -> None:
     assert run_virtual(main) == ([b"A\n", b"B\n", b"C\n"], 30.0)
 
 
+@pytest.mark.usefixtures("no_last_call")
 @pytest.mark.parametrize("timeout", [3600, None])
 def test_a_socket_is_waited_for_in_real_time(timeout: float | None) -> None:
     """An answer that is on its way comes before the timeout; without a timer it is no deadlock."""
@@ -294,6 +314,7 @@ def test_a_silent_socket_does_not_stop_time() -> None:
     assert run_virtual(main) == 3600.0
 
 
+@pytest.mark.usefixtures("no_last_call")
 def test_a_loop_that_handles_signals_is_not_dead() -> None:
     """Without a timer the loop waits for the signal."""
 
