@@ -160,11 +160,11 @@ class Deployment:
         Raises:
             ConfigurationError: where another loop uses the deployment now.
         """
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         engine = self._engine
-        if engine is not None and engine.loop is loop:
+        if engine is not None and engine.loop is loop and not engine.broken:
             return engine
-        if engine is not None and engine.runs and not engine.loop.is_closed():
+        if engine is not None and engine.runs and not engine.broken and not engine.loop.is_closed():
             raise ConfigurationError(
                 f"deployment {self.name!r} has runs on another event loop; use one deployment for each loop"
             )
@@ -225,9 +225,24 @@ def _open_on(loop: asyncio.AbstractEventLoop) -> list[Deployment]:
     return _open_by_loop.setdefault(loop, [])
 
 
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Returns the running event loop.
+
+    Raises:
+        ConfigurationError: where none runs, or it is not asyncio's.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise ConfigurationError(
+            "asyncflow runs on an asyncio event loop, and none is running here: `await` it inside `asyncio.run(main())`"
+            " or `anyio.run(main)`; trio is not supported"
+        ) from None
+
+
 def default_deployment() -> Deployment:
     """Returns the running loop's implicit deployment: in memory, without limits until tuned."""
-    loop = asyncio.get_running_loop()
+    loop = running_loop()
     found = _implicit.get(loop)
     if found is None:
         found = _implicit[loop] = Deployment("default")
@@ -245,7 +260,7 @@ def resolve_deployment(bound: Deployment | None) -> Deployment:
     for deployment in reversed(_OPEN.get()):
         if deployment.is_open:
             return deployment
-    here = _open_on(asyncio.get_running_loop())
+    here = _open_on(running_loop())
     if len(here) > 1:
         names = ", ".join(repr(deployment.name) for deployment in here)
         raise ConfigurationError(f"several deployments are open ({names}); say which: `graph.on(deployment).run(…)`")

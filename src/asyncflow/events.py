@@ -68,7 +68,7 @@ class StuckOp(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class PoolUnlimited(Event):
-    """An op named a pool that has no limit (said once per pool). `nearest` is the most similar limited pool."""
+    """An op named a pool that has no limit (said once per pool). `message` names the most similar limited one."""
 
     pool: str
-    nearest: str | None
+    message: str

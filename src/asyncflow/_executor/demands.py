@@ -70,6 +70,8 @@ def make(
     needs = list(limits_of(engine, frame, scope).needs(engine.core, tags))
     if pools:
         needs.extend(engine.book.needs(pools))
+        if engine.book.notices:
+            engine.tell_notices()
     if threaded:
         needs.append((engine.threads, 1))
     return engine.core.demand(needs)

@@ -40,8 +40,9 @@ def settle(engine: Engine, frame: Execution) -> None:
     frame.ended_at = engine.clock()
     run = frame.run
     run.executions.remove(frame)
-    for limit in frame.own_limits():
-        engine.core.drop(limit)
+    if not engine.broken:
+        for limit in frame.own_limits():
+            engine.core.drop(limit)
     if frame.parent is not None:
         siblings = run.children[frame.parent]
         siblings.remove(frame)
@@ -132,7 +133,11 @@ def give_up(engine: Engine, frame: Execution, error: BaseException) -> None:
     frame.close()
     for i, claim in enumerate(frame.claims):
         if claim is not None:
-            withdraw(engine, frame, i, claim, engine.clock())
+            frame.claims[i] = None
+            frame.cancel(i)
+    for scope in frame.run.scopes.values():
+        scope.cancel("the run was given up after an internal error")
+    frame.open = 0
     settle(engine, frame)
 
 

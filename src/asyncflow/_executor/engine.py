@@ -28,7 +28,7 @@ from asyncflow._observers import Observers
 from asyncflow._plan import Plan
 from asyncflow._scheduler import BLOCKED
 from asyncflow.errors import ConfigurationError, DeadlockError
-from asyncflow.events import OpBlocked, OpEnded, OpStarted, RunStarted
+from asyncflow.events import OpBlocked, OpEnded, OpStarted, PoolUnlimited, RunStarted
 from asyncflow.ids import new_run_id
 from asyncflow.options import RunOptions
 
@@ -46,6 +46,7 @@ class Engine:
 
     __slots__ = (
         "book",
+        "broken",
         "cancel_grace",
         "clock",
         "core",
@@ -76,6 +77,7 @@ class Engine:
         self.starts: deque[Claim] = deque()
         self.fresh: list[Claim] = []
         self.stale = False
+        self.broken = False
         self.waking = 0
         self.spawning = False
 
@@ -225,12 +227,24 @@ class Engine:
         self.spawning = False
 
     def crash(self, error: BaseException) -> None:
-        """A defect of asyncflow came up outside of any op: every run ends with it, instead of hanging."""
+        """A defect of asyncflow came up outside of any op: every run ends with it, instead of hanging.
+
+        The core may be in any state then, so this engine starts nothing more; the deployment makes a new one.
+        """
+        self.broken = True
+        self.starts.clear()
         for run in tuple(self.runs.values()):
             for execution in tuple(run.executions):
                 ending.give_up(self, execution, error)
 
     # ── telling ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def tell_notices(self) -> None:
+        """Says what the book has to say about pools, each once."""
+        notices = list(self.book.notices)
+        self.book.notices.clear()
+        for notice in notices:
+            self.observers.warn(PoolUnlimited(self.clock(), notice.pool, notice.message))
 
     def tell_started(self, frame: Execution, i: int, now: float) -> None:
         """Somebody listens: an op started."""

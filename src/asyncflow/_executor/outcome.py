@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 def op_succeeded(engine: Engine, claim: Claim, value: object, now: float) -> None:
     """The op of `claim` gave `value`."""
     frame, i = claim.owner
+    if frame.finished:
+        return  # given up after a defect; nothing is left to tell
     give_back(engine, frame, i, claim, now)
     frame.succeed(i, value)
     if frame.ready or frame.inline:
@@ -35,6 +37,8 @@ def op_succeeded(engine: Engine, claim: Claim, value: object, now: float) -> Non
 def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float) -> None:
     """The op of `claim` raised `error`, or was cancelled."""
     frame, i = claim.owner
+    if frame.finished:
+        return  # given up after a defect; nothing is left to tell
     give_back(engine, frame, i, claim, now)
     if isinstance(error, (KeyboardInterrupt, SystemExit)):
         frame.cancel(i)

@@ -77,8 +77,11 @@ def log() -> FilteringBoundLogger:
     if structlog.is_configured():
         logger: FilteringBoundLogger = structlog.get_logger("asyncflow")
         return logger
+    silent = logging.getLogger("asyncflow")
+    if not silent.handlers:
+        silent.addHandler(logging.NullHandler())  # where logging is not configured either, nothing prints unasked
     plain: FilteringBoundLogger = structlog.wrap_logger(
-        logging.getLogger("asyncflow"),
+        silent,
         processors=[structlog.stdlib.add_log_level, structlog.processors.KeyValueRenderer(key_order=["event"])],
         wrapper_class=structlog.stdlib.BoundLogger,
     )
