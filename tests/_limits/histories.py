@@ -77,16 +77,16 @@ class Historian:
         waiting = in_state(pair, "WAITING")
         draw = random.random()
         if draw < 0.36 and len(waiting) < 10:
-            return self._arrival(pair, granted)
+            return self._arrival(granted)
         if draw < 0.62 and granted:
             return ("release", random.choice(granted))
         if draw < 0.68 and waiting:
             return ("withdraw", random.choice(waiting))
         if draw < 0.70 and pair.model.claims:
             return (random.choice(("release", "withdraw")), random.choice(list(pair.model.claims)))
-        return self._feature(pair, granted, waiting) or self._arrival(pair, granted)
+        return self._feature(pair, granted, waiting) or self._arrival(granted)
 
-    def _arrival(self, pair: Pair, granted: list[int]) -> Step:
+    def _arrival(self, granted: list[int]) -> Step:
         random = self.random
         if "ghosts" in self.features and random.random() < 0.25:
             return self._ghosts(granted)

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests._limits.model_deadlock import hopeless
 from tests._limits.model_records import Claim, Limit, Waiter
-from tests._limits.pair import Difference, Pair, Step
+from tests._limits.pair import DifferenceError, Pair, Step
 
 QUIET = {"enqueue", "many", "release", "withdraw", "round", "ghosts"}  # cannot move a limit or a rank of gatherers
 
@@ -31,14 +31,14 @@ class Watch:
         """Applies `step` and checks.
 
         Raises:
-            Difference: where the sides differ or an invariant is broken.
+            DifferenceError: where the sides differ or an invariant is broken.
         """
         pair, core = self.pair, self.pair.core
         if step[0] in {"release", "early"} and core.state(step[1]) not in {"GRANTED", "none"}:
             before = core.seen()
             pair.apply(step)
             if core.seen() != before:
-                raise Difference(f"S3: {step} was refused and changed something")
+                raise DifferenceError(f"S3: {step} was refused and changed something")
             return
         if step[0] != "round":
             self._has_streams |= step[0] == "unpark"
@@ -74,15 +74,15 @@ class Watch:
         owners = [self.pair.core.claims[number].owner for number in granted]
         decided = [claim.owner for claim in twin.admit(self.pair.now)]
         if decided != owners:
-            raise Difference(f"a copy granted {decided}, the original {owners}")
+            raise DifferenceError(f"a copy granted {decided}, the original {owners}")
 
     def _capacity(self, before: list[int]) -> None:
         for limit, held in zip(self.pair.core.limits, before, strict=True):
             grew = limit.held > held
             if grew and limit.paused:
-                raise Difference(f"S1: {limit.name} is paused and went from {held} to {limit.held}")
+                raise DifferenceError(f"S1: {limit.name} is paused and went from {held} to {limit.held}")
             if grew and not limit.external and limit.capacity is not None and limit.held > limit.capacity:
-                raise Difference(f"S1: {limit.name} went from {held} to {limit.held} of {limit.capacity}")
+                raise DifferenceError(f"S1: {limit.name} went from {held} to {limit.held} of {limit.capacity}")
 
     def _holdings(self) -> None:
         core, model = self.pair.core, self.pair.model
@@ -96,10 +96,12 @@ class Watch:
                 total[place] += own
                 need = holds.get(model.limits[place], 0)
                 if own + borrowed != need and not (self._has_streams and own + borrowed > need > 0):
-                    raise Difference(f"S2: claim {number} asks {need} of {limit.name}, owns {own}, borrows {borrowed}")
+                    raise DifferenceError(
+                        f"S2: claim {number} asks {need} of {limit.name}, owns {own}, borrows {borrowed}"
+                    )
         for limit, own in zip(core.limits, total, strict=True):
             if limit.held != own:
-                raise Difference(f"S3: {limit.name} says {limit.held} held, the grants own {own}")
+                raise DifferenceError(f"S3: {limit.name} says {limit.held} held, the grants own {own}")
         admission.check()
 
     def _nobody_left_behind(self) -> None:
@@ -110,7 +112,7 @@ class Watch:
                 continue
             needs = [(core.limits[model.limits.index(limit)], amount) for limit, amount in waiter.needs]
             if all(limit.free - limit.reserved >= amount for limit, amount in needs):
-                raise Difference(f"claim {model.number(waiter.main)} fits and was left behind: {needs}")
+                raise DifferenceError(f"claim {model.number(waiter.main)} fits and was left behind: {needs}")
 
 
 class Overtaking:
@@ -174,7 +176,9 @@ class Overtaking:
         self.passed[key] = self.passed.get(key, 0) + counted
         promised = self.pair.setup.max_overtakes * (len(older) + 1)
         if self.passed[key] >= promised:
-            raise Difference(f"L3: {key[0]} was passed {self.passed[key]} times on {limit.name}, promised: {promised}")
+            raise DifferenceError(
+                f"L3: {key[0]} was passed {self.passed[key]} times on {limit.name}, promised: {promised}"
+            )
 
 
 class FirstGatherer:
@@ -205,5 +209,5 @@ class FirstGatherer:
             if self.quiet and plain and not above and self.before is not None and self.before[0] == now[0]:
                 for limit, units in self.before[1].items():
                     if now[1].get(limit, 0) < units:
-                        raise Difference(f"gatherer {now[0]} had {units} of {limit.name} and lost some: {now[1]}")
+                        raise DifferenceError(f"gatherer {now[0]} had {units} of {limit.name} and lost some: {now[1]}")
         self.before, self.quiet = now, True

@@ -30,7 +30,8 @@ R14 Un-parking removes the edges at once and goes on in a round, when what was l
     or can be borrowed.
 R15 Withdrawing a ghost withdraws that ghost only. The winner's run-level claim takes first.
 R16 External limits take no part in fits and reservations. A waiter with external needs whose local part fits in its
-    turn is earmarked and asked for; the remote grant makes it a start.
+    turn is earmarked and asked for; the remote grant makes it a start. One whose earmark a round dropped sits that
+    round out: no candidate, not eligible, reserves nothing.
 R17 The ledger charges by demand: limits with free − reserved < need, else the external ones, else the order.
 R18 Groups are never forgotten here; whoever drives this keeps them alive in the fast core too.
 """
@@ -396,7 +397,8 @@ class ModelAdmission:
         table: Table = []
         for waiter in self._gatherers():
             units: dict[Limit, int] = {}
-            if not (hopeless(waiter) or self.books.nested(waiter.main) or waiter.earmark is not None):
+            remote = waiter.earmark is not None or waiter.dropped_in == self.round
+            if not (remote or hopeless(waiter) or self.books.nested(waiter.main)):
                 for limit, amount in scarcest_first(waiter):
                     available = self._usable(limit) - sum(other.get(limit, 0) for _, other in table)
                     units[limit] = min(amount, max(0, available))
@@ -504,6 +506,7 @@ class ModelAdmission:
             and waiter.asks(limit)
             and waiter.promoted is None
             and waiter.earmark is None
+            and waiter.dropped_in != self.round
             and not hopeless(waiter)
             and not self.books.nested(waiter.main)
             and not any(ghost.promoted is not None for ghost in waiter.ghosts or [])

@@ -18,7 +18,7 @@ Step = tuple[Any, ...]
 NeedIds = tuple[tuple[int, int], ...]
 
 
-class Difference(AssertionError):
+class DifferenceError(AssertionError):
     """Two sides that must agree do not, or an invariant does not hold."""
 
 
@@ -203,6 +203,7 @@ class Side:
 
 
 def kind_of(command: Any) -> str:
+    """The name of a command, on either side."""
     kind = getattr(command, "kind", None)
     return kind if isinstance(kind, str) else type(command).__name__
 
@@ -221,7 +222,7 @@ class Pair:
         """Applies one step to both sides and compares them; returns the numbers granted, in order.
 
         Raises:
-            Difference: with what differs.
+            DifferenceError: with what differs.
         """
         if not self.applicable(step):
             return []
@@ -231,9 +232,9 @@ class Pair:
         expected, refused = attempt(self.model, step)
         actual, also = attempt(self.core, step)
         if (refused is None) != (also is None):
-            raise Difference(f"{step}: the model says {refused!r}, the core says {also!r}")
+            raise DifferenceError(f"{step}: the model says {refused!r}, the core says {also!r}")
         if expected != actual:
-            raise Difference(f"{step}: granted by the model {expected}, by the core {actual}")
+            raise DifferenceError(f"{step}: granted by the model {expected}, by the core {actual}")
         if step[0] == "round":
             self.starts += len(expected)
             self._compare()
@@ -244,16 +245,18 @@ class Pair:
         model, core = self.model.seen(), self.core.seen()
         for what in model:
             if model[what] != core[what]:
-                raise Difference(f"{what} after the round at {self.now}:\n  model {model[what]}\n  core  {core[what]}")
+                raise DifferenceError(
+                    f"{what} after the round at {self.now}:\n  model {model[what]}\n  core  {core[what]}"
+                )
 
     def _compare_waits(self, granted: list[int]) -> None:
         for number in granted:
             model, core = self.model.claims[number], self.core.claims[number]
             waits = core.waits()
             if model.waits() != waits:
-                raise Difference(f"waits of {number}:\n  model {model.waits()}\n  core  {waits}")
+                raise DifferenceError(f"waits of {number}:\n  model {model.waits()}\n  core  {waits}")
             if sum(waits.values()) != core.granted_at - core.enqueued_at:
-                raise Difference(
+                raise DifferenceError(
                     f"waits of {number} sum to {sum(waits.values())}: {core.enqueued_at}–{core.granted_at}"
                 )
 

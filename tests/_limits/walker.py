@@ -39,7 +39,7 @@ class Tally:
         )
 
 
-class Failed(AssertionError):
+class HistoryError(AssertionError):
     """A history on which model and core differ, or an invariant broke; its text is the smallest such history."""
 
 
@@ -47,7 +47,7 @@ def walk(seed: int, kit: Kit, *, length: int = 24, watch: Callable[[Pair], Watch
     """Walks one history.
 
     Raises:
-        Failed: with the seed and a history cut down to what is needed.
+        HistoryError: with the seed and a history cut down to what is needed.
     """
     historian = Historian(seed, length=length)
     pair = Pair(historian.setup, kit)
@@ -61,7 +61,7 @@ def walk(seed: int, kit: Kit, *, length: int = 24, watch: Callable[[Pair], Watch
                 watching.apply(step)
                 tally.steps += 1
     except Exception as error:
-        raise Failed(report(seed, historian, history, error, kit, watch)) from error
+        raise HistoryError(report(seed, historian, history, error, kit, watch)) from error
     tally.starts = pair.starts
     tally.gathered, tally.borrowed, tally.deadlocks = watching.gathered, watching.borrowed, watching.deadlocks
     return tally

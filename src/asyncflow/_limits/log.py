@@ -53,7 +53,7 @@ class DecisionLog:
         self._sink = self.records.append if sink is None else sink
         self._number = 0
 
-    def _write(self, kind: str, **data: Any) -> None:  # noqa: ANN401 — JSON values of any shape
+    def _write(self, kind: str, **data: Any) -> None:
         self._number += 1
         self._sink({"n": self._number, "kind": kind, **data})
 
