@@ -19,7 +19,7 @@ IGNORES = re.compile(
     r"(?P<codes>\[[\w\-, ]+\]|: ?[A-Z]+[0-9]+(, ?[A-Z]+[0-9]+)*)?"
     r"(?P<rest>.*)"
 )
-REASON = re.compile(r"— \S+")
+REASON = re.compile(r"^\s*(# )?(— ?)?\S+ \S+")
 
 
 def test_files_are_short() -> None:
