@@ -349,3 +349,70 @@ def test_settled_gives_the_outcome_and_counts_for_nothing() -> None:
     result = run_virtual(mapped.try_run, [1, 2])
     assert (result.status, result.output) == (RunStatus.SUCCEEDED, ["FAILED", "FAILED"])
     assert statuses(result)["bad[0]"] == "FAILED"
+
+
+def test_an_op_that_leaves_its_task_unfit_harms_nobody_else() -> None:
+    """Row 24: a pending cancel, or a scope left open, by an op that never suspends, does not reach the next op."""
+
+    @op
+    async def pending_cancel() -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        return "cancelled"
+
+    @op
+    async def scope_left_open(suspend: bool) -> str:
+        anyio.CancelScope().__enter__()
+        if suspend:
+            await anyio.sleep(0.1)
+        return "open"
+
+    @graph(max_concurrent=1)
+    def several() -> list[object]:
+        return [
+            pending_cancel(),
+            good(1),
+            pending_cancel(),
+            add(1, 2),
+            scope_left_open(True),
+            good(2),
+            scope_left_open(False),
+            add(3, 4),
+        ]
+
+    result = run_virtual(several.try_run)
+    assert result.output == ["cancelled", 1, "cancelled", 3, "open", 2, "open", 7]
+
+
+def test_an_op_whose_eager_child_outlives_it() -> None:
+    """A child started eagerly by an op that never suspends is waited for, or cancelled where the op raises."""
+    if not hasattr(asyncio, "eager_task_factory"):
+        return  # tasks start eagerly from Python 3.12 on
+
+    kept: list[asyncio.Task[int]] = []
+
+    @op
+    async def leaves(fails: bool) -> str:
+        kept.append(asyncio.ensure_future(good.run(5)))
+        if fails:
+            raise ValueError("no")
+        return "left"
+
+    @graph
+    def two() -> str:
+        leaves.options(name="fails")(True)
+        return leaves(False)
+
+    async def main():
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        result = await two.try_run()
+        await asyncio.gather(*kept, return_exceptions=True)
+        return result
+
+    assert statuses(run_virtual(main)) == {
+        "fails": "FAILED",
+        "fails/good": "CANCELED",
+        "leaves": "SUCCEEDED",
+        "leaves/good": "SUCCEEDED",
+    }

@@ -1,4 +1,4 @@
-"""The only place where tasks start."""
+"""The only place where tasks start, and where a worker learns which task it is."""
 
 from __future__ import annotations
 
@@ -15,3 +15,11 @@ def spawn(coroutine: Coroutine[Any, Any, None], *, name: str) -> None:
     task = asyncio.get_running_loop().create_task(coroutine, name=name, context=Context())
     _alive.add(task)
     task.add_done_callback(_alive.discard)
+
+
+def current_task() -> asyncio.Task[Any]:
+    """Returns the task this runs in."""
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("a worker runs in a task; this is a defect of asyncflow")
+    return task

@@ -58,8 +58,10 @@ def arguments(node: PlanNode, frame: Execution) -> tuple[list[Any], dict[str, An
     return args, kwargs
 
 
-async def given(value: object) -> object:
-    """Gives `value`: what is left of an op that ended before its children did."""
+async def ended_early(value: object, error: BaseException | None) -> object:
+    """What is left of an op that ended before its children did: its value, or what it raised."""
+    if error is not None:
+        raise error
     return value
 
 

@@ -22,11 +22,14 @@ from anyio import CancelScope
 
 from asyncflow._executor.ending import end_children
 from asyncflow._executor.outcome import op_failed, op_succeeded
-from asyncflow._executor.stepping import Suspended, carry, first_step, given
+from asyncflow._executor.spawn import current_task
+from asyncflow._executor.stepping import Suspended, carry, ended_early, first_step
 from asyncflow._scheduler import BLOCKED, RUNNING
 
 if TYPE_CHECKING:
     from asyncflow._executor.engine import Engine
+    from asyncflow._executor.execution import Execution
+    from asyncflow._limits import Claim
 
 BURST_OPS: Final = 64
 BURST_SECONDS: Final = 0.001
@@ -34,6 +37,7 @@ BURST_SECONDS: Final = 0.001
 
 async def work(engine: Engine) -> None:
     """Runs what is admitted until an op suspends, the burst is over, or nothing is left."""
+    clean = False
     try:
         if engine.spawning:
             await next_turn()
@@ -41,14 +45,17 @@ async def work(engine: Engine) -> None:
         with CancelScope() as scope:
             suspended = run_burst(engine)
             if suspended is None:
+                clean = True
                 return
             engine.help_others()
-            await finish_op(engine, suspended, scope)
-        # the scope took a cancellation that was meant for the op; the op's end was recorded inside
-    except asyncio.CancelledError:
-        raise
-    except BaseException as error:  # noqa: BLE001 — ops' errors never get here: this is a defect, and no run may hang on it
-        engine.crash(error)
+            cancelled = await finish_op(engine, suspended, scope)
+            clean = True
+            if cancelled is not None:
+                raise cancelled  # noqa: TRY301 — the scope takes a cancellation that was meant for the op
+    except BaseException as error:  # noqa: BLE001 — ops' errors never get here
+        if clean:  # the op's end is told; it left its task unfit (a scope open, a cancel pending), which ends with it
+            return
+        engine.crash(error)  # a defect: no run may hang on it
 
 
 @types.coroutine
@@ -57,10 +64,11 @@ def next_turn() -> Generator[None, None, None]:
     yield
 
 
-def run_burst(engine: Engine) -> Suspended | None:
+def run_burst(engine: Engine) -> Suspended | None:  # noqa: C901 — the hot loop; a call for each branch would cost a tenth of an op
     """Starts admitted ops until one suspends (it is returned), or the burst is over and another worker goes on."""
     starts = engine.starts
     clock = engine.clock
+    task = current_task()
     now = clock()
     until = now + BURST_SECONDS
     budget = BURST_OPS
@@ -79,30 +87,44 @@ def run_burst(engine: Engine) -> Suspended | None:
         frame, i = claim.owner
         if frame.claims[i] is not claim or frame.status[i] != BLOCKED:
             continue  # withdrawn between its admission and its start
-        frame.status[i] = RUNNING
-        frame.started[i] = now
-        if claim.granted_at != claim.enqueued_at:
-            frame.waited[i] = claim.waits()
-        if engine.observed:
-            engine.tell_started(frame, i, now)
-        node = frame.nodes[i]
+        begin_op(engine, frame, i, claim, now)
         context = frame.context.copy()
         try:
-            coroutine, waiting_for = context.run(first_step, claim, frame, node)
+            coroutine, waiting_for = context.run(first_step, claim, frame, frame.nodes[i])
         except StopIteration as stop:
             now = clock()
-            if claim in frame.run.children:
-                return Suspended(claim, given(stop.value), None, context)
+            if frame.run.children and claim in frame.run.children:
+                return Suspended(claim, ended_early(stop.value, None), None, context)
             op_succeeded(engine, claim, stop.value, now)
         except BaseException as error:  # noqa: BLE001 — an op may raise anything; it is recorded and raised by the run
             now = clock()
+            if frame.run.children and claim in frame.run.children:
+                return Suspended(claim, ended_early(None, error), None, context)
             op_failed(engine, claim, error, now)
         else:
             return Suspended(claim, coroutine, waiting_for, context)
+        if task.cancelling():  # the op cancelled the task it ran on: nobody else may run here
+            if starts or engine.stale:
+                engine.wake()
+            return None
 
 
-async def finish_op(engine: Engine, suspended: Suspended, scope: CancelScope) -> None:
-    """Carries an op that suspended to its end, together with the children its body left running."""
+def begin_op(engine: Engine, frame: Execution, i: int, claim: Claim, now: float) -> None:
+    """An admitted op is about to take its first step."""
+    frame.status[i] = RUNNING
+    frame.started[i] = now
+    if claim.granted_at != claim.enqueued_at:
+        frame.waited[i] = claim.waits()
+    if engine.observed:
+        engine.tell_started(frame, i, now)
+
+
+async def finish_op(engine: Engine, suspended: Suspended, scope: CancelScope) -> BaseException | None:
+    """Carries an op that suspended to its end, together with the children its body left running.
+
+    Returns:
+        The cancellation that the scope delivered, to be raised inside the scope; None where there was none.
+    """
     claim = suspended.claim
     frame, _ = claim.owner
     run = frame.run
@@ -119,14 +141,14 @@ async def finish_op(engine: Engine, suspended: Suspended, scope: CancelScope) ->
     try:
         if claim in run.children:
             await end_children(engine, claim, cancel=error is not None)
-    finally:
-        del run.scopes[claim], run.suspended[claim]
-        now = engine.clock()
-        if error is None:
-            op_succeeded(engine, claim, value, now)
-        else:
-            op_failed(engine, claim, error, now)
-        if engine.stale:
-            engine.wake()
-    if isinstance(error, asyncio.CancelledError) and scope.cancel_called:
-        raise error
+    except asyncio.CancelledError as late:
+        error = late if error is None else error
+    del run.scopes[claim], run.suspended[claim]
+    now = engine.clock()
+    if error is None:
+        op_succeeded(engine, claim, value, now)
+    else:
+        op_failed(engine, claim, error, now)
+    if engine.stale:
+        engine.wake()
+    return error if isinstance(error, asyncio.CancelledError) and scope.cancel_called else None
