@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asyncflow import apply, each, graph, op, when
 from asyncflow._plan.drawing import FOLD, draw
 from asyncflow._plan.layout import Layout, Point, Size, arrange, rising
 from asyncflow._plan.mermaid import mermaid
 from asyncflow._plan.picture import MOST, Form, Line, escaped, shortened
+from asyncflow._plan.scope import Scope
 from asyncflow._plan.svg import svg
+from asyncflow.options import PER_VALUE, TagLimit
 from tests._plan.sketch import Sketch, SketchedPlan
 
 NASTY = [
@@ -159,6 +162,18 @@ def test_nested_calls_are_frames_inside_frames() -> None:
     ]
 
 
+def test_limits_of_calls_are_drawn_with_their_names() -> None:
+    """What is limited by a call is said at its frame, and at the head of the picture for the graph itself."""
+    sketch = Sketch("crawl")
+    sketch.scopes[0] = Scope(None, "", 4, (TagLimit("kind", "cpu", 2), TagLimit("tenant", PER_VALUE, 1)))
+    with sketch.scope("sub"):
+        sketch.op("sub/work")
+    sketch.scopes[1] = Scope(0, "sub", 2, (TagLimit("kind", None, 3),))
+    assert "crawl (at most 4, kind=cpu at most 2, tenant each at most 1)" in svg(sketch.plan())
+    assert "sub (at most 2, kind at most 3)" in svg(sketch.plan())
+    assert 'subgraph f1["sub (at most 2, kind at most 3)"]' in mermaid(sketch.plan())
+
+
 def test_the_same_call_for_many_items_is_one_frame() -> None:
     """Frames of items fold as their ops do, with what is nested in them."""
     sketch = Sketch("g")
@@ -201,6 +216,42 @@ def test_deep_and_wide_plans_are_drawn_without_recursion() -> None:
     nested.op("x/x/x/work")
     assert "work" in svg(nested.plan())
     assert "work" in mermaid(nested.plan())
+
+
+@op(pool="web")
+async def fetch(url: str) -> str:
+    """An op for the graph below."""
+    return url
+
+
+@op
+def total(lengths: list[int]) -> int:
+    """An op for the graph below."""
+    return sum(lengths)
+
+
+@graph(max_concurrent=2)
+def measure(url: str) -> int:
+    """A nested graph: one op, one step."""
+    return apply(len, fetch(url))
+
+
+@graph
+def crawl(urls: list[str]) -> int:
+    """A graph with a map over real items, a branch and a nested call."""
+    words = total(each(measure, urls))
+    return when(words > 20, lambda: words, lambda: measure.options(name="again")("x"))
+
+
+def test_a_wired_graph_is_drawn() -> None:
+    """What the authoring layer wires and the plan freezes is what a picture reads."""
+    plan = crawl.plan(["a", "b"])
+    boxes = [box.label for box in draw(plan).boxes]
+    frames = [(frame.label, frame.detail) for frame in draw(plan).frames]
+    assert boxes == ["fetch", "len", "fetch", "len", "list", "total", "when", "fetch", "len", "either", "result"]
+    assert frames == [("", ""), ("measure[0]", "at most 2"), ("measure[1]", "at most 2"), ("again", "at most 2")]
+    assert set(plan._repr_mimebundle_()) >= {"image/svg+xml", "text/plain"}
+    assert ET.fromstring(plan.svg()).tag.endswith("svg")  # noqa: S314 — our own output
 
 
 # ---------------------------------------------------------------------------------------------------------- names
@@ -308,7 +359,7 @@ def test_nothing_overlaps_and_everything_is_in_its_frame(
 ) -> None:
     """Boxes and frames keep apart, inside the frames they belong to, in any plan."""
     sizes, frame_of, parents, arrows = scene
-    layout = arrange(sizes, frame_of, parents, arrows)
+    layout = arrange(sizes, frame_of, parents, [0.0] * len(parents), arrows)
     for box, frame in enumerate(frame_of):
         assert inside(layout, layout.boxes[box], sizes[box], frame)
         for other in range(box):
@@ -330,14 +381,14 @@ def test_arrows_inside_one_frame_point_down(
 ) -> None:
     """Who comes later stands lower."""
     sizes, _, _, arrows = scene
-    layout = arrange(sizes, [0] * len(sizes), [-1], arrows)
+    layout = arrange(sizes, [0] * len(sizes), [-1], [0.0], arrows)
     for start, end in arrows:
         assert layout.boxes[start].y + sizes[start].height < layout.boxes[end].y
 
 
 def test_a_circle_of_calls_is_drawn_too() -> None:
     """Two frames may need each other's boxes although no box needs itself: the first goes first."""
-    layout = arrange([Size(50, 20)] * 4, [1, 2, 2, 1], [-1, 0, 0], [(0, 1), (2, 3)])
+    layout = arrange([Size(50, 20)] * 4, [1, 2, 2, 1], [-1, 0, 0], [0.0] * 3, [(0, 1), (2, 3)])
     assert layout.frames[1].y < layout.frames[2].y
 
 

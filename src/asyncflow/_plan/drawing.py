@@ -14,12 +14,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 from asyncflow._authoring import NodeKind, OpDefinition
 from asyncflow._plan.node import PlanNode
 from asyncflow._plan.picture import MOST, Arrow, Box, Form, Frame, Line, Picture
 from asyncflow._plan.scope import Scope
+from asyncflow.options import PER_VALUE
 
 FOLD: Final = 6
 """Items of one `each` that are drawn one by one."""
@@ -228,6 +230,16 @@ def first_pool(op: OpDefinition | None) -> str:
     return pool[0][0].partition(":")[0] if pool and not callable(pool) else ""
 
 
+def scope_limits(scope: Scope) -> str:
+    """Returns the limits of a nested call on one line."""
+    parts = [] if scope.max_concurrent is None else [f"at most {scope.max_concurrent}"]
+    for rule in scope.tag_limits:
+        if rule.limit is not None:
+            value = "" if rule.value is None else " each" if rule.value is PER_VALUE else f"={rule.value}"
+            parts.append(f"{rule.key}{value} at most {rule.limit}")
+    return ", ".join(parts)
+
+
 def frames_of(scopes: Sequence[Scope]) -> tuple[list[Frame], list[int]]:
     """Returns the frames, and the frame of every scope; the calls of more than `FOLD` items share one."""
     sizes = Counter(template(scope.path) for scope in scopes)
@@ -244,7 +256,7 @@ def frames_of(scopes: Sequence[Scope]) -> tuple[list[Frame], list[int]]:
         folds.setdefault(name, len(frames))
         frame_of.append(len(frames))
         parent = -1 if scope.parent is None else frame_of[scope.parent]
-        frames.append(Frame(path.rpartition("/")[2], parent, count if count > FOLD else 1))
+        frames.append(Frame(path.rpartition("/")[2], parent, count if count > FOLD else 1, scope_limits(scope)))
     return frames, frame_of
 
 
@@ -259,6 +271,6 @@ def without_empty_frames(frames: Sequence[Frame], boxes: Sequence[Box]) -> tuple
     kept = [number for number in range(len(frames)) if filled[number]]
     anew = {number: place for place, number in enumerate(kept)}
     return (
-        tuple([Frame(frames[n].label, anew.get(frames[n].parent, -1), frames[n].count) for n in kept]),
-        tuple([Box(b.form, b.label, b.detail, b.title, b.pool, anew[b.frame], b.count) for b in boxes]),
+        tuple([replace(frames[n], parent=anew.get(frames[n].parent, -1)) for n in kept]),
+        tuple([replace(drawn, frame=anew[drawn.frame]) for drawn in boxes]),
     )

@@ -72,7 +72,11 @@ class Placed:
 
 
 def arrange(
-    sizes: Sequence[Size], frame_of: Sequence[int], parents: Sequence[int], arrows: Sequence[tuple[int, int]]
+    sizes: Sequence[Size],
+    frame_of: Sequence[int],
+    parents: Sequence[int],
+    titles: Sequence[float],
+    arrows: Sequence[tuple[int, int]],
 ) -> Layout:
     """Returns where boxes, frames and arrows go.
 
@@ -80,6 +84,7 @@ def arrange(
         sizes: Of each box.
         frame_of: The frame of each box.
         parents: The parent of each frame; frame 0 is the outermost, parents come before children.
+        titles: How wide the title of each frame is.
         arrows: Pairs of boxes.
     """
     count = len(sizes)
@@ -89,13 +94,16 @@ def arrange(
     for frame in range(len(parents) - 1, -1, -1):
         inside = placed[frame] = place(blocks[frame], member_sizes)
         title = TITLE if frame else 0.0
-        member_sizes[count + frame] = Size(inside.size.width + 2 * PAD, inside.size.height + 2 * PAD + title)
+        member_sizes[count + frame] = Size(
+            max(inside.size.width, titles[frame]) + 2 * PAD, inside.size.height + 2 * PAD + title
+        )
     corners = [Point(0, 0)] * (count + len(parents))
     ways: list[tuple[Point, ...]] = [()] * len(arrows)
     for frame in range(len(parents)):
         inside = placed[frame]
         corner = corners[count + frame]
-        left, top = corner.x + PAD, corner.y + PAD + (TITLE if frame else 0.0)
+        room = member_sizes[count + frame].width - inside.size.width
+        left, top = corner.x + room / 2, corner.y + PAD + (TITLE if frame else 0.0)
         for member, point in inside.places.items():
             corners[member] = Point(left + point.x, top + point.y)
         for arrow, way in inside.ways.items():

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from asyncflow._plan.drawing import DrawnPlan, draw
-from asyncflow._plan.picture import Arrow, Box, Form, Line, Picture, escaped, shortened
+from asyncflow._plan.picture import Arrow, Box, Form, Frame, Line, Picture, escaped, shortened
 
 _LABEL: Final = 60
 """Characters of one label."""
@@ -73,7 +73,7 @@ def _framed(picture: Picture) -> Iterator[str]:
             continue
         if number:
             frame = picture.frames[number]
-            yield f'{pad}subgraph f{number}["{_text(frame.label)}{_times(frame.count)}"]'
+            yield f'{pad}subgraph f{number}["{_heading(frame)}"]'
             todo.append((number, depth, False))
         within = pad + "  " if number else pad
         for place in boxes[number]:
@@ -88,6 +88,11 @@ def _box(number: int, box: Box) -> str:
     is_map = box.form is Form.OP and box.count != 1
     opening, closing = ("[[", "]]") if is_map else _SHAPES[box.form]
     return f'n{number}{opening}"{label}"{closing}:::{"map" if is_map else box.form.value}'
+
+
+def _heading(frame: Frame) -> str:
+    limits = f" ({frame.detail})" if frame.detail else ""
+    return _text(frame.label) + _times(frame.count) + _text(limits)
 
 
 def _arrow(arrow: Arrow) -> str:

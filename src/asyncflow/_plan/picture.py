@@ -71,11 +71,19 @@ class Arrow:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A nested call, or the same one of many items. Frame 0 is the graph itself; parents come before children."""
+    """A nested call, or the same one of many items. Frame 0 is the graph itself; parents come before children.
+
+    Args:
+        label: Its key inside its parent.
+        parent: The frame it stands in, -1 for the graph itself.
+        count: How many calls it stands for.
+        detail: Its own limits, or "".
+    """
 
     label: str
     parent: int
     count: int = 1
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +95,12 @@ class Picture:
     arrows: tuple[Arrow, ...]
     frames: tuple[Frame, ...]
     left_out: int = 0
+
+    @property
+    def heading(self) -> str:
+        """The graph's name, and its own limits."""
+        limits = self.frames[0].detail
+        return f"{self.name} ({limits})" if limits else self.name
 
     @property
     def note(self) -> str:

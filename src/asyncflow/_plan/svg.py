@@ -42,10 +42,11 @@ def svg(plan: DrawnPlan) -> str:
         sizes,
         [box.frame for box in picture.boxes],
         [frame.parent for frame in picture.frames],
+        [text_width(heading_of(frame), 13) for frame in picture.frames],
         [(arrow.start, arrow.end) for arrow in picture.arrows],
     )
     inside = layout.frame_sizes[0]
-    heading = shortened(picture.name, 2 * LABEL)
+    heading = shortened(picture.heading, 2 * LABEL)
     width = max(inside.width, text_width(heading, 17) + 40, text_width(picture.note, 12) + 40)
     height = inside.height + HEAD + (26 if picture.note else 0)
     left = (width - inside.width) / 2
@@ -89,6 +90,12 @@ def label_of(box: Box | Frame) -> str:
     return f"{box.label} × {box.count}" if box.count else f"{box.label} × each"
 
 
+def heading_of(frame: Frame) -> str:
+    """Returns the name of a frame, and its own limits."""
+    limits = f" ({frame.detail})" if frame.detail else ""
+    return shortened(label_of(frame) + limits, LABEL)
+
+
 def text_width(text: str, size: float) -> float:
     """Returns about how wide a text is; fonts differ, boxes have room to spare."""
     width = 0.0
@@ -119,7 +126,7 @@ def _frame(frame: Frame, corner: Point, size: Size) -> str:
         [
             _rect(corner, size, 10, "#f8fafc", "#cbd5e1", dashes="5 4"),
             _words(
-                shortened(label_of(frame), LABEL),
+                heading_of(frame),
                 Point(corner.x + 12, corner.y + 20),
                 12,
                 "#64748b",
