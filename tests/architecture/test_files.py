@@ -1,5 +1,6 @@
 """What every file keeps to: size, name, reasons."""
 
+import ast
 import re
 
 import pytest
@@ -76,6 +77,17 @@ def test_tests_mirror_the_rooms() -> None:
     """A folder of tests that is named like a room is a room's."""
     folders = {folder.name for folder in (ROOT / "tests").iterdir() if folder.is_dir() and folder.name[0] == "_"}
     assert {name for name in folders if name != "__pycache__" and not (PACKAGE / name).is_dir()} == set()
+
+
+def test_every_test_says_what_must_hold() -> None:
+    """A test has a docstring; whoever breaks it reads there what was meant."""
+    silent: list[str] = []
+    for file in project_files():
+        if file.name.startswith("test_") and file.suffix == ".py" and ROOT / "tests" in file.parents:
+            for function in functions(ast.parse(file.read_text(encoding="utf-8"))):
+                if function.name.startswith("test_") and not ast.get_docstring(function):
+                    silent.append(f"{file.relative_to(ROOT)}:{function.lineno} {function.name}")
+    assert silent == []
 
 
 def test_the_package_is_typed() -> None:
