@@ -126,7 +126,9 @@ def withdraw(engine: Engine, frame: Execution, i: int, claim: Claim, now: float)
 
 def give_up(engine: Engine, frame: Execution, error: BaseException) -> None:
     """A defect: ends an execution although its ops may still run, since nothing would end it otherwise."""
-    if frame.run.interrupt is None:
+    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+        frame.run.interrupt = error
+    elif frame.run.interrupt is None:
         defect = StalledError(f"{frame.run.graph} was given up after an internal error of asyncflow: {error!r:.200}")
         defect.__cause__ = error
         frame.run.interrupt = defect
@@ -158,13 +160,21 @@ async def wait(engine: Engine, frame: Execution) -> None:
     frame.waiters.append(waiter)
     try:
         await waiter
+    except GeneratorExit:  # the caller's coroutine is closed: it cannot wait any more
+        stop_for_caller(engine, frame)
+        raise
     except BaseException:
-        if frame.parent is None:
-            cancel(engine, frame.run, "the caller was cancelled")
-        else:
-            stop_execution(engine, frame)
+        stop_for_caller(engine, frame)
         await outlast(engine, frame)
         raise
+
+
+def stop_for_caller(engine: Engine, frame: Execution) -> None:
+    """Nobody waits for the execution any more: a run is cancelled, a child is stopped."""
+    if frame.parent is None:
+        cancel(engine, frame.run, "the caller was cancelled")
+    else:
+        stop_execution(engine, frame)
 
 
 async def outlast(engine: Engine, frame: Execution) -> None:

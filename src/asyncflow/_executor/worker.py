@@ -55,7 +55,9 @@ async def work(engine: Engine) -> None:
     except BaseException as error:  # noqa: BLE001 — ops' errors never get here
         if clean:  # the op's end is told; it left its task unfit (a scope open, a cancel pending), which ends with it
             return
-        engine.crash(error)  # a defect: no run may hang on it
+        engine.crash(error)  # a defect, or a second Ctrl-C amid a decision: no run may hang on it
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise
 
 
 @types.coroutine
