@@ -81,12 +81,13 @@ def test_tests_mirror_the_rooms() -> None:
 
 def test_every_test_says_what_must_hold() -> None:
     """A test has a docstring; whoever breaks it reads there what was meant."""
-    silent: list[str] = []
-    for file in project_files():
-        if file.name.startswith("test_") and file.suffix == ".py" and ROOT / "tests" in file.parents:
-            for function in functions(ast.parse(file.read_text(encoding="utf-8"))):
-                if function.name.startswith("test_") and not ast.get_docstring(function):
-                    silent.append(f"{file.relative_to(ROOT)}:{function.lineno} {function.name}")
+    tests = [file for file in project_files() if file.match("test_*.py") and ROOT / "tests" in file.parents]
+    silent = [
+        f"{file.relative_to(ROOT)}:{function.lineno} {function.name}"
+        for file in tests
+        for function in functions(ast.parse(file.read_text(encoding="utf-8")))
+        if function.name.startswith("test_") and not ast.get_docstring(function)
+    ]
     assert silent == []
 
 
