@@ -110,7 +110,9 @@ def show(workflow: Workflow, limits: Limits, played: Played, *, scale: float | N
     print(f"\n{workflow.name}: {len(workflow.tasks):,} tasks, {workflow.work:,.0f} s of work")
     print(f"replayed {clock}, which took {took:.2f} s\n")
 
-    rows = [("lower bound", bounds.lower, f"the {_told(bounds.reason)}")]
+    reason = bounds.reason if bounds.reason in bounds.spread else None
+    note = "the longest path" if reason is None else f"work / capacity of {_told(reason)}"
+    rows = [("lower bound", bounds.lower, note)]
     if workflow.best_known is not None and limits.pools == workflow.pools:
         rows.append(("best known", workflow.best_known, "by anybody, with any method"))
     rows.append(("asyncflow", played.makespan, ""))
@@ -146,15 +148,11 @@ def show_list() -> None:
     rows: list[list[str]] = []
     for name in names():
         workflow = load(name)
-        busiest = ", ".join(tool.rpartition(".")[2] for tool in list(workflow.work_by_tool())[:2])
+        busiest = next(iter(workflow.work_by_tool()), "").rpartition(".")[2]
         pools = ", ".join(f"{pool}={capacity}" for pool, capacity in workflow.pools.items())
         path = Bounds.of(workflow, Limits()).longest_path
         rows.append([name, pools or busiest, f"{len(workflow.tasks)}", f"{workflow.work:,.0f}", f"{path:,.0f}"])
-    print(
-        table(
-            ["workflow", "pools, or the two busiest tools", "tasks", "work (s)", "longest path (s)"], rows, align="llr"
-        )
-    )
+    print(table(["workflow", "pools, or the busiest tool", "tasks", "work (s)", "longest path (s)"], rows, align="llr"))
 
 
 def show_figures() -> int:
@@ -180,7 +178,7 @@ def show_figures() -> int:
 
 
 def _ratio(seconds: float, bound: float) -> str:
-    return f"{seconds / bound - 1:+.1%}" if bound else ""
+    return f"{seconds / bound - 1:+.1%}" if bound and seconds != bound else ""
 
 
 def _told(limit: str) -> str:

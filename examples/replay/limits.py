@@ -41,8 +41,8 @@ class Limits:
         return [TagLimit(key="tool", value=tool, limit=limit) for tool, limit in self.tools.items()]
 
     def needs(self, task: Task) -> dict[str, int]:
-        """Returns how much a task asks of which limit."""
-        needs = dict(task.slots)
+        """Returns how much a task asks of which limit; a pool without one is unlimited."""
+        needs = {pool: amount for pool, amount in task.slots.items() if pool in self.pools}
         if self.max_concurrent is not None:
             needs[CAP] = 1
         if task.tool is not None and task.tool in self.tools:

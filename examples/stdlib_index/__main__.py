@@ -31,12 +31,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.limit is not None and options.limit < 1:
         parser.error("--limit must be at least 1")
     progress = Progress(sys.stdout, live=sys.stdout.isatty() and not options.plain, stages=STAGES)
+    interval = sys.getswitchinterval()
     sys.setswitchinterval(0.001)  # parsing holds the interpreter; this lets the event loop in five times as often
     try:
         result = anyio.run(_index, options.out, options.limit, progress)
     except KeyboardInterrupt:
         print("\ninterrupted: every slot is back, the index is not complete", file=sys.stderr)
         return 130
+    finally:
+        sys.setswitchinterval(interval)
     print("\n" + account(result, capacities()))
     if result.output is None:
         for error in result.errors:

@@ -6,6 +6,7 @@ second to a terminal, every two seconds to anything else.
 
 from __future__ import annotations
 
+import math
 import shutil
 from typing import TextIO
 
@@ -32,14 +33,14 @@ class Progress:
         self._done = dict.fromkeys(stages, 0)
         self._failed = 0
         self._running: set[str] = set()
-        self._began = self._told = 0.0
+        self._began = 0.0
+        self._told = -math.inf
 
     def __call__(self, event: Event) -> None:
         """Takes one event."""
         match event:
             case RunStarted(at=at):
                 self._began = at
-                self._told = at - self._every
             case OpBlocked(key=key):
                 self._see(key)
             case OpStarted(key=key):

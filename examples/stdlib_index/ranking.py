@@ -49,10 +49,10 @@ def rank(edges: Sequence[tuple[str, str]]) -> dict[str, float]:
     for importer, imported in edges:
         targets[place[importer]].append(place[imported])
     count = len(names)
-    ranks = [1.0 / count] * count if count else []
+    ranks = [1.0 / max(count, 1)] * count
     for _ in range(ROUNDS):
         loose = sum(ranks[i] for i in range(count) if not targets[i])  # what imports nothing passes on to all
-        following = [(1.0 - DAMPING + DAMPING * loose) / count] * count
+        following = [(1.0 - DAMPING + DAMPING * loose) / max(count, 1)] * count
         for i, reached in enumerate(targets):
             for j in reached:
                 following[j] += DAMPING * ranks[i] / len(reached)
