@@ -45,7 +45,7 @@ class Historian:
         random = self.random
         limits: list[tuple[int | None, bool, bool, bool]] = []
         for _ in range(random.randint(1, 4)):
-            capacity = random.choice((1, 1, 2, 2, 3, 4, 0, None))
+            capacity = random.choice((1, 1, 1, 2, 2, 2, 3, 3, 4, 5, None, random.choice((0, 2))))
             external = "remote" in self.features and random.random() < 0.35
             reentrant = "children" not in self.features or random.random() < 0.85
             limits.append((capacity, random.random() < 0.7, reentrant, external))
@@ -67,7 +67,7 @@ class Historian:
         """The next stimuli and, mostly, a round."""
         random = self.random
         out = [self._stimulus(pair) for _ in range(random.choice((1, 1, 1, 2, 3)))]
-        if random.random() < 0.85:
+        if random.random() < 0.9:
             out.append(("round", random.choice((0, 1, 1, 2, 7))))
         return out
 
@@ -76,13 +76,13 @@ class Historian:
         granted = in_state(pair, "GRANTED")
         waiting = in_state(pair, "WAITING")
         draw = random.random()
-        if draw < 0.36 and len(waiting) < 10:
+        if draw < 0.37 and len(waiting) < 10:
             return self._arrival(granted)
-        if draw < 0.62 and granted:
+        if draw < 0.75 and granted:
             return ("release", random.choice(granted))
-        if draw < 0.68 and waiting:
+        if draw < 0.78 and waiting:
             return ("withdraw", random.choice(waiting))
-        if draw < 0.70 and pair.model.claims:
+        if draw < 0.80 and pair.model.claims:
             return (random.choice(("release", "withdraw")), random.choice(list(pair.model.claims)))
         return self._feature(pair, granted, waiting) or self._arrival(granted)
 
@@ -90,7 +90,7 @@ class Historian:
         random = self.random
         if "ghosts" in self.features and random.random() < 0.25:
             return self._ghosts(granted)
-        if random.random() < 0.15:
+        if random.random() < 0.25:
             return ("many", tuple(self._claim(granted) for _ in range(random.randint(2, 4))))
         return ("enqueue", *self._claim(granted))
 
@@ -122,7 +122,12 @@ class Historian:
         if random.random() < 0.03:
             return ()
         most = (1, 1, 2, 3, 4) if "wide" in self.features else (1, 1, 1, 2)
-        return tuple((limit, random.choice(most)) for limit in chosen)
+        generous = random.random() < 0.05  # may ask for more than there is
+        return tuple((limit, self._amount(random.choice(most), limit, generous)) for limit in chosen)
+
+    def _amount(self, amount: int, limit: int, generous: bool) -> int:
+        capacity = self.setup.limits[limit][0]
+        return amount if generous or not capacity else min(amount, capacity)
 
     def _feature(self, pair: Pair, granted: list[int], waiting: list[int]) -> Step | None:
         """A stimulus of one of the history's features; None if it has none that fits now."""
@@ -151,7 +156,7 @@ class Historian:
 
     def _remote(self, pair: Pair, known: list[int]) -> list[Step]:
         random = self.random
-        asked = [pair.model.number(waiter.main) for waiter in pair.model.admission._earmarks()]
+        asked = [pair.model.number(waiter.main) for waiter in pair.model.admission.hall.earmarks()]
         options: list[Step] = [("remote_grant", random.choice(asked or known))] * 3
         options.append(("remote_refuse", random.choice(asked or known)))
         return options

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests._limits.model_deadlock import hopeless
-from tests._limits.model_records import Claim, Limit, Waiter
+from asyncflow._limits.audit import Claim, Limit, Waiter
+from asyncflow._limits.audit.fitting import gatherers
 from tests._limits.pair import DifferenceError, Pair, Step
 
 QUIET = {"enqueue", "many", "release", "withdraw", "round", "ghosts"}  # cannot move a limit or a rank of gatherers
@@ -107,8 +107,8 @@ class Watch:
     def _nobody_left_behind(self) -> None:
         """Work conservation: who still waits is short of a unit that is neither held nor reserved."""
         core, model = self.pair.core, self.pair.model
-        for waiter in model.admission.waiting:
-            if model.admission.books.nested(waiter.main) or any(limit.external for limit, _ in waiter.needs):
+        for waiter in model.admission.hall.waiting:
+            if model.admission.hall.books.nested(waiter.main) or any(limit.external for limit, _ in waiter.needs):
                 continue
             needs = [(core.limits[model.limits.index(limit)], amount) for limit, amount in waiter.needs]
             if all(limit.free - limit.reserved >= amount for limit, amount in needs):
@@ -153,21 +153,21 @@ class Overtaking:
         """Counts what started in the round that just ended against those who waited through it."""
         if not self.sound:
             return
-        admission = self.pair.model.admission
-        gathering = admission._gatherers()
+        hall = self.pair.model.admission.hall
+        gathering = gatherers(hall)
         runs = [waiter.ghosts for waiter in gathering if waiter.ghosts is not None]
         started = [self.pair.model.claims[number] for number in granted if number not in self.roots]
         asked = [(claim, {limit for limit, _ in claim.demand.needs}) for claim in started]
-        for waiter in admission.waiting:
+        for waiter in hall.waiting:
             sibling_gathers = any(waiter.ghosts is run for run in runs)
-            if waiter not in gathering and not sibling_gathers and waiter.main.parent is None and not hopeless(waiter):
+            if waiter not in gathering and not sibling_gathers and waiter.main.parent is None and not waiter.hopeless:
                 for limit, _ in waiter.needs:
                     self._count(waiter, limit, [claim for claim, limits in asked if limit in limits])
 
     def _count(self, waiter: Waiter, limit: Limit, started: list[Claim]) -> None:
         model = self.pair.model
         key = (model.number(waiter.main), limit)
-        there = [other.main for other in model.admission.waiting if other.asks(limit)] + started
+        there = [other.main for other in model.admission.hall.waiting if other.asks(limit)] + started
         older = self.older.setdefault(key, set())
         for claim in there:
             if claim.seq < waiter.main.seq and claim.party.priority == waiter.priority:
@@ -196,11 +196,11 @@ class FirstGatherer:
     def round(self, granted: list[int]) -> None:
         """Compares what it has with what it had after the last round."""
         core = self.pair.core
-        gatherers = core.kit.gatherers(core.admission)
+        gathering = core.admission.gatherers()
         now: tuple[int, dict[Any, int]] | None = None
-        if gatherers:
-            first = gatherers[0]
-            now = (core.number(first), core.kit.reservation(core.admission, first))
+        if gathering:
+            first = gathering[0]
+            now = (core.number(first), core.admission.reservation(first))
             above = any(
                 core.claims[number].party.priority > first.party.priority or core.claims[number].parent is not None
                 for number in granted

@@ -10,9 +10,9 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any
 
+from asyncflow._limits.audit import Claim as ModelClaim
 from asyncflow.errors import AsyncflowError
 from tests._limits.model import ModelAdmission
-from tests._limits.model_records import Claim as ModelClaim
 
 Step = tuple[Any, ...]
 NeedIds = tuple[tuple[int, int], ...]
@@ -42,20 +42,14 @@ class Kit:
     claim: Callable[..., Any]
     own: Callable[[Any, Any, Any], int]
     borrowed: Callable[[Any, Any, Any], int]
-    gatherers: Callable[[Any], list[Any]]
-    reservation: Callable[[Any, Any], dict[Any, int]]
 
 
 MODEL = Kit(
     "model",
     ModelAdmission,
     ModelClaim,
-    lambda admission, claim, limit: admission.books.owned(claim, limit),
-    lambda admission, claim, limit: admission.books.borrowed(claim, limit),
-    lambda admission: [waiter.main for waiter in admission._gatherers()],
-    lambda admission, claim: next(
-        (units for waiter, units in admission._reservations() if waiter.main is claim), dict[Any, int]()
-    ),
+    lambda admission, claim, limit: admission.hall.books.owned(claim, limit),
+    lambda admission, claim, limit: admission.hall.books.borrowed(claim, limit),
 )
 
 EARMARK_NS, EARMARK_CAP_NS = 3, 10
@@ -197,7 +191,7 @@ class Side:
             "states": {number: claim.state.name for number, claim in self.claims.items()},
             "grants": grants,
             "limits": [(limit.held, limit.reserved, limit.debt, limit.capacity, limit.paused) for limit in self.limits],
-            "gatherers": [self.number(claim) for claim in kit.gatherers(admission)],
+            "gatherers": [self.number(claim) for claim in admission.gatherers()],
             "commands": self.commands,
         }
 

@@ -1,8 +1,8 @@
-"""Who owns and who lends what, in the slow model: sums over lists, and the one rule for the end of a lender."""
+"""Who owns and who lends what: sums over lists, and the one rule for the end of a lender."""
 
 from __future__ import annotations
 
-from tests._limits.model_records import Claim, Edge, Limit, Loan
+from asyncflow._limits.audit.waiter import Claim, Edge, Limit, Loan
 
 
 class Books:

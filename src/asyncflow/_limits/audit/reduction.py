@@ -1,9 +1,9 @@
-"""Deadlock by reduction, in the slow model (ADMISSION.md §5; readings R12 and R13 in model.py)."""
+"""Who is deadlocked: let everybody finish who can, until nobody can (readings R12 and R13)."""
 
 from __future__ import annotations
 
-from tests._limits.model_books import Books
-from tests._limits.model_records import Claim, Limit, Party, Waiter
+from asyncflow._limits.audit.books import Books
+from asyncflow._limits.audit.waiter import Claim, Limit, Party, Waiter
 
 
 def can_never_fit(books: Books, waiter: Waiter) -> bool:
@@ -28,6 +28,11 @@ class Reduction:
         while self._finish_holders() or self._start_waiters() or self._unpark():
             pass
 
+    def youngest(self) -> Claim | None:
+        """Returns the youngest claim that is left, the next victim."""
+        left = [*(waiter.main for waiter in self.waiters), *self.unparking]
+        return max(left, key=lambda claim: claim.seq, default=None)
+
     def _finish_holders(self) -> bool:
         done = [holder for holder in self.books.own if self._can_finish(holder)]
         for holder in done:
@@ -51,7 +56,7 @@ class Reduction:
         return bool(gone)
 
     def _would_start(self, waiter: Waiter) -> bool:
-        if not self.books.nested(waiter.main) or hopeless(waiter) or any(limit.external for limit, _ in waiter.needs):
+        if not self.books.nested(waiter.main) or waiter.hopeless or waiter.remote:
             return True
         return all(self._covered(waiter.main, limit, amount) for limit, amount in waiter.needs)
 
@@ -63,13 +68,6 @@ class Reduction:
         on = [claim for claim in self.unparking if missing_loans(self.books, claim) is not None]
         self.unparking = [claim for claim in self.unparking if claim not in on]
         return bool(on)
-
-
-def hopeless(waiter: Waiter) -> bool:
-    """Whether it cannot fit at all now, whoever ends: a limit is paused or smaller than its need."""
-    return any(
-        limit.paused or (limit.capacity is not None and limit.capacity < amount) for limit, amount in waiter.needs
-    )
 
 
 def awaits(lender: Claim, other: Claim, borrower: Claim | Party) -> bool:
