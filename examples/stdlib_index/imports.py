@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asyncflow import Outcome, op
-from examples.stdlib_index.parsing import UnreadableSourceError
+from examples.stdlib_index.parsing import UnreadableSourceError, syntax_tree
 from examples.stdlib_index.records import Import, Module, Parsed, Source
 
 
@@ -46,7 +46,7 @@ def list_names(package: Source) -> list[str]:
     It reads and parses, so it needs a slot of both limits. No file can be linked before all packages have been seen,
     so it goes before the reading and parsing of files.
     """
-    tree = ast.parse(Path(package.root, package.path).read_bytes())
+    tree = syntax_tree(Path(package.root, package.path).read_bytes(), filename=package.path)
     names: set[str] = set()
     for node in ast.walk(tree):
         match node:

@@ -1,12 +1,22 @@
-"""From bytes to records: CPU work on threads, so it carries a tag that a limit can count."""
+"""From bytes to records: CPU work on threads, so it carries a tag that a limit can count.
+
+CPython before 3.14 counts the depth of the tree it builds in one place for all threads; where two of them build trees
+at once, and the interpreter changes between them in the middle, it raises `SystemError` (python/cpython#106905). So
+one tree is built at a time there, which costs nothing where only one thread can run Python code anyhow.
+"""
 
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
+from threading import Lock
 
 from asyncflow import op
 from examples.stdlib_index.records import Function, Import, Parsed, Source, Text
+
+_one_tree = Lock() if sys.version_info < (3, 14) else nullcontext()
 
 
 class UnreadableSourceError(Exception):
@@ -26,7 +36,7 @@ def parse(text: Text) -> Parsed:
         UnreadableSourceError: where it is not valid Python.
     """
     try:
-        tree = ast.parse(text.data, filename=text.source.path)
+        tree = syntax_tree(text.data, filename=text.source.path)
     except (SyntaxError, ValueError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise UnreadableSourceError(text.source, f"{type(error).__name__}: {reason}") from error
@@ -34,6 +44,12 @@ def parse(text: Text) -> Parsed:
     content.walk(tree, prefix="")
     lines = text.data.count(b"\n") + (not text.data.endswith(b"\n") and bool(text.data))
     return Parsed(text.source, len(text.data), lines, content.classes, tuple(content.functions), tuple(content.imports))
+
+
+def syntax_tree(data: bytes, *, filename: str) -> ast.Module:
+    """Returns the syntax tree of a source file."""
+    with _one_tree:
+        return ast.parse(data, filename=filename)
 
 
 class _Content:

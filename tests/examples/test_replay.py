@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import asyncflow
 from asyncflow import DemandError, RunStatus
 from examples.replay import Bounds, Limits, Task, Workflow, fifo, load, names, play
 from examples.replay.__main__ import main
@@ -62,11 +63,8 @@ def test_starts_are_the_same_every_time() -> None:
     )
 
     def starts(seed: str) -> str:
-        environment = {
-            **os.environ,
-            "PYTHONHASHSEED": seed,
-            "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
-        }
+        path = os.pathsep.join([str(Path(asyncflow.__file__).parents[1]), str(ROOT)])
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path}
         done = subprocess.run(
             [sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, check=True, text=True
         )

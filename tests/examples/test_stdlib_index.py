@@ -32,7 +32,7 @@ from examples.stdlib_index.parsing import UnreadableSourceError, parse
 from examples.stdlib_index.picture import picture
 from examples.stdlib_index.progress import Progress
 from examples.stdlib_index.ranking import is_test, rank, standings
-from examples.stdlib_index.records import Function, Import, Module, Parsed, Source, Text
+from examples.stdlib_index.records import Function, Import, Module, Source, Text
 from examples.stdlib_index.sources import choose, module_name
 from examples.stdlib_index.workflow import capacities
 from examples.usage import usage
@@ -182,7 +182,9 @@ def test_progress_of_a_run(real: SimpleNamespace) -> None:
         progress(event)
     last = stream.getvalue().splitlines()[-1]
     assert last.split("of 60 files:")[0].endswith(" 100%  ")
-    assert last.endswith("read 60  parse 60  link 60  write 60  (0 running)")
+    failed = len(real.result.output.problems)
+    tail = f"  {failed} failed" if failed else ""
+    assert last.endswith(f"read 60  parse 60  link 60  write 60{tail}  (0 running)")
 
 
 def _events() -> Iterator[object]:
@@ -286,7 +288,7 @@ def test_parse_refuses(data: bytes) -> None:
 def test_link_passes_defects_on() -> None:
     """Only unreadable files are tolerated: any other failure of a parse is raised again."""
     with pytest.raises(KeyError):
-        link.fn(Outcome[Parsed](OpStatus.FAILED, error=KeyError("defect")), Known(frozenset(), frozenset()))
+        link.fn(Outcome(OpStatus.FAILED, error=KeyError("defect")), Known(frozenset(), frozenset()))
 
 
 def test_choose() -> None:
