@@ -1,6 +1,6 @@
 """Indexes the standard library of the Python that runs it: a real job under limits.
 
-    python -m examples.stdlib_index --out stdlib-index
+    python -m examples.stdlib_index --limit 200
 
 `workflow` is the graph; read it first. `sources` finds and reads files, `parsing` turns them into records, `imports`
 resolves who imports whom, `database` keeps all of it in SQLite, `ranking` ranks modules, `report` and `picture` write

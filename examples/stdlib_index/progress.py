@@ -12,7 +12,7 @@ from typing import TextIO
 
 from asyncflow import Event, OpBlocked, OpEnded, OpStarted, OpStatus, RunEnded, RunStarted
 
-BAR = 24
+BAR = 12
 
 
 class Progress:
@@ -85,7 +85,6 @@ class Progress:
         filled = round(share * BAR)
         stages = "  ".join(f"{stage} {self._done[stage]:,}" for stage in self._stages)
         failed = f"  {self._failed} failed" if self._failed else ""
-        return (
-            f"{seconds:6.1f} s  {'█' * filled}{'░' * (BAR - filled)} {share:4.0%}  of {files:,} files:"
-            f"  {stages}{failed}  ({len(self._running)} running)"
-        )
+        running = f"  {len(self._running)} running" if self._running else ""
+        bar = "█" * filled + "░" * (BAR - filled)
+        return f"{seconds:6.1f} s  {bar} {share:4.0%} of {files:,}  {stages}{failed}{running}"
