@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, Self, TypeAlias, TypeVar, overload
 
-from asyncflow._authoring import GraphDefinition, define_graph, input_values, wire_graph, wire_open
+from asyncflow._authoring import GraphDefinition, Wiring, define_graph, input_values, wire_graph, wire_open
 from asyncflow._plan import Plan, freeze
 from asyncflow.deployment import Deployment
-from asyncflow.op import Runnable, plain
+from asyncflow.errors import PlanError
+from asyncflow.op import Runnable, check_deployment, plain
 from asyncflow.options import UNSET, OnError, RunOptions, TagLimit, Unset
 
 P = ParamSpec("P")
@@ -17,29 +18,46 @@ R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
 
+Bound: TypeAlias = Sequence[tuple[object, str]]
+
+
+class Kept(NamedTuple):
+    """The plan of a static graph, and the deployments its nested graphs are bound to."""
+
+    plan: Plan
+    bound: Bound
+
 
 class Graph(Runnable[P, R_co], Generic[P, R_co]):
-    """A graph. Made by `@graph`."""
+    """A graph. Made by `@graph`.
+
+    Its body runs when a run is submitted, to wire it: inputs are real values, results of ops are promises. A static
+    graph is wired once, at first use, with promises for its inputs too. Copies made by `.options(…)` share the plan
+    where it is the same; a static graph that is a method keeps its plan with the bound graph, so keep `score =
+    model.score` where it is hot.
+    """
 
     __slots__ = ("_plans",)
 
     definition: GraphDefinition
+    _plans: dict[tuple[object, ...], Kept]
 
     def __init__(self, definition: GraphDefinition, *, deployment: Deployment | None = None) -> None:
-        self.definition = definition
+        self.definition = definition  # pyright: ignore[reportIncompatibleVariableOverride]  # set once: a graph never becomes an op
         self.leading = ()
         self.order = ()
         self.map_key = None
         self.deployment = deployment
         self.run_options = definition.options
-        self._plans: dict[Any, Plan] = {}
+        self._plans = {}
 
     @property
     def fn(self) -> Callable[P, R_co]:
-        """The plain function."""
-        return plain(self)
+        """The plain function. Where it calls ops, it can only be called inside a graph."""
+        function: Callable[P, R_co] = plain(self)
+        return function
 
-    def options(
+    def options(  # noqa: PLR0913 — all by name, each an option of its own
         self,
         *,
         max_concurrent: int | None | Unset = UNSET,
@@ -53,9 +71,27 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
         name: str | Unset = UNSET,
         map_key: Callable[[Any], str] | None | Unset = UNSET,
     ) -> Self:
-        """Returns a copy with changes: tags merge by key, all else replaces."""
-        changed = self.definition.changed(
-            name=name,
+        """Returns a copy with changes: tags merge by key, all else replaces.
+
+        Inside another graph only `max_concurrent`, `tag_concurrency_limits`, `name` and `map_key` can be set: the
+        others belong to the run.
+
+        Args:
+            max_concurrent: How many of its ops run at once; None is unlimited, 0 paused.
+            tag_concurrency_limits: Limits on its ops by their tags.
+            tags: Run tags; those of the same key replace.
+            priority: Runs of higher priority start their ops first.
+            fair_key: Runs of one key share what a single run would get.
+            weight: How much the run's share counts.
+            on_error: `"continue"` with independent branches, or `"fail_fast"`.
+            run_id: The id of the run, instead of a fresh one.
+            name: What its keys begin with, instead of the function's name.
+            map_key: In an `each`, names the items by their value instead of by their index.
+
+        Raises:
+            ConfigurationError: naming the option that does not fit.
+        """
+        options = self.definition.options.merged(
             max_concurrent=max_concurrent,
             tag_concurrency_limits=tag_concurrency_limits,
             tags=tags,
@@ -65,40 +101,75 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
             on_error=on_error,
             run_id=run_id,
         )
-        copy = self._copy(definition=changed, run_options=changed.options)
-        return copy if map_key is UNSET else copy._copy(map_key=map_key)
+        return self._copy(
+            definition=self.definition.changed(name=name, options=options),
+            run_options=options,
+            map_key=self.map_key if map_key is UNSET else map_key,
+        )
 
     @overload
     def plan(self) -> Plan: ...
     @overload
     def plan(self, *args: P.args, **kwargs: P.kwargs) -> Plan: ...
     def plan(self, *args: Any, **kwargs: Any) -> Plan:
-        """Returns the plan for these inputs; missing ones are promises."""
-        return freeze(wire_open(self, args, kwargs))
+        """Returns the plan for these inputs, without running anything.
 
-    def wire(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Plan:
-        """Returns the plan for these inputs; that of a static graph is made once."""
+        Inputs that are missing are promises: where the body looks at one it refuses, naming the input.
+
+        Raises:
+            PlanError: for inputs it cannot take, and for what cannot be a plan.
+            InputError: for an input that does not fit its annotation.
+            TracingError: where a promise is used as a value.
+        """
+        return freeze(wire_open(self, args, kwargs, deployment=self.deployment))
+
+    def wire(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, deployment: object = None) -> Plan:
+        """Returns the plan for these inputs; that of a static graph is made once. Doors use it.
+
+        Args:
+            args: The inputs.
+            kwargs: The inputs by name.
+            deployment: The one the run belongs to, where it is known.
+
+        Raises:
+            PlanError: also where a nested graph is bound to another deployment.
+        """
+        runs_on = self.deployment if deployment is None else deployment
         if not self.definition.static:
-            return freeze(wire_graph(self, args, kwargs))
+            wiring = wire_graph(self, args, kwargs, deployment=runs_on)
+            self._refuse_bound(wiring.bound, runs_on)
+            return freeze(wiring)
         options = self.definition.options
         key = (self.definition.name, options.max_concurrent, options.tag_concurrency_limits)
-        known = self._plans.get(key)
-        if known is None:
-            known = self._plans[key] = freeze(wire_open(self, (), {}))
-        return known
+        kept = self._plans.get(key)
+        if kept is None:
+            opened: Wiring = wire_open(self, (), {})
+            kept = self._plans[key] = Kept(freeze(opened), opened.bound)
+        self._refuse_bound(kept.bound, runs_on)
+        return kept.plan
+
+    def _refuse_bound(self, bound: Bound, runs_on: object) -> None:
+        """Refuses nested graphs that are bound to another deployment than the run's."""
+        for deployment, nested in bound:
+            if deployment is not runs_on:
+                raise PlanError(
+                    f"{nested}, and the run of {self.definition.name} is not: one run stays in one deployment; bind the"
+                    f" graph that is run, `{self.definition.name}.on(deployment)`"
+                )
 
     def input_values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Returns the values of the plan's inputs, in their order."""
+        """Returns the values of a static plan's inputs, in their order. Doors use it."""
         return input_values(self, args, kwargs)
 
     @overload
     def __get__(self, instance: None, owner: type[Any]) -> Self: ...
     @overload
-    def __get__(
-        self: Callable[Concatenate[S, Q], R], instance: S, owner: type[Any] | None = None
-    ) -> Graph[Q, R]: ...
-    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
-        return self if instance is None else self._copy(leading=(*self.leading, instance), _plans={})
+    def __get__(self: Callable[Concatenate[S, Q], R], instance: S, owner: type[Any] | None = None) -> Graph[Q, R]: ...
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
+        if instance is None:
+            return self
+        kept: dict[tuple[object, ...], Kept] = {}
+        return self._copy(leading=(instance, *self.leading), _plans=kept)
 
     def __repr__(self) -> str:
         return f"<Graph {self.definition.name}>"
@@ -129,8 +200,8 @@ def graph(
     weight: float = 1.0,
     run_id: str | None = None,
 ) -> GraphDecorator: ...
-def graph(
-    fn: Any = None,
+def graph(  # noqa: PLR0913 — all by name, each an option of its own
+    fn: Callable[..., Any] | None = None,
     /,
     *,
     static: bool = False,
@@ -145,7 +216,45 @@ def graph(
     weight: float = 1.0,
     run_id: str | None = None,
 ) -> Any:
-    """Makes a graph of a function."""
+    """Makes a graph of a function whose body calls ops.
+
+    The one line to learn: *inputs are real, op results are promises.* The body runs when a run is submitted, so plain
+    `if` and `for` over inputs are fine; for results there are `each`, `when` and `apply`.
+
+    Args:
+        fn: The function. Equal inputs must wire an equal plan, so keep it pure.
+        static: True wires it once, at first use, with promises for its inputs too: for hot paths and very large plans.
+        name: What its keys begin with, instead of the function's name.
+        max_concurrent: How many of its ops run at once; None is unlimited, 0 paused.
+        tag_concurrency_limits: Limits on its ops by their tags.
+        deployment: What its runs belong to.
+        on_error: `"continue"` with independent branches where an op fails, or `"fail_fast"`.
+        tags: Run tags.
+        priority: Runs of higher priority start their ops first.
+        fair_key: Runs of one key share what a single run would get.
+        weight: How much a run's share counts.
+        run_id: The id of its runs, instead of fresh ones.
+
+    Returns:
+        The graph.
+
+    Raises:
+        ConfigurationError: for an option that does not fit, or something that is no function, saying what to write.
+
+    >>> import asyncio
+    >>> from asyncflow import each, graph, op
+    >>> @op
+    ... async def size(text: str) -> int:
+    ...     return len(text)
+    >>> @op
+    ... async def total(sizes: list[int]) -> int:
+    ...     return sum(sizes)
+    >>> @graph(max_concurrent=4)
+    ... def measure(texts: list[str]) -> int:
+    ...     return total(each(size, texts))
+    >>> asyncio.run(measure.run(["a", "bc"]))
+    3
+    """
     options = RunOptions().merged(
         max_concurrent=max_concurrent,
         tag_concurrency_limits=tag_concurrency_limits,
@@ -157,7 +266,9 @@ def graph(
         run_id=run_id,
     )
 
-    def decorate(function: Any) -> Any:
-        return Graph(define_graph(function, name=name, static=static, options=options), deployment=deployment)
+    def decorate(function: Callable[..., Any]) -> Graph[..., Any]:
+        definition = define_graph(function, name=name, static=static, options=options)
+        bound_to = None if deployment is None else check_deployment(deployment, who="@graph(deployment=…)")
+        return Graph[..., Any](definition, deployment=bound_to)
 
     return decorate if fn is None else decorate(fn)

@@ -8,11 +8,13 @@ from asyncflow._authoring.branch import when
 from asyncflow._authoring.call import call, call_settled
 from asyncflow._authoring.callee import Callee, SettledCallee
 from asyncflow._authoring.definition import GraphDefinition, OpDefinition, define_graph, define_op
-from asyncflow._authoring.each import each, item_names
-from asyncflow._authoring.graph_wiring import UnusedResultWarning, input_values, wire_graph, wire_op, wire_open
+from asyncflow._authoring.each import each
+from asyncflow._authoring.items import item_names
 from asyncflow._authoring.node import Fragment, Node, NodeKind, Ref, Scope
 from asyncflow._authoring.promise import Promise
+from asyncflow._authoring.run_wiring import input_values, wire_graph, wire_op, wire_open
 from asyncflow._authoring.step import apply
+from asyncflow._authoring.unused import UnusedResultWarning
 from asyncflow._authoring.wiring import Wiring
 
 __all__ = [
@@ -36,8 +38,8 @@ __all__ = [
     "each",
     "input_values",
     "item_names",
+    "when",
     "wire_graph",
     "wire_op",
     "wire_open",
-    "when",
 ]

@@ -9,18 +9,18 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyncflow._authoring.hidden import LEAVES, find_hidden
-from asyncflow._authoring.node import Ref
 from asyncflow._authoring.place import Place, told
 from asyncflow._authoring.promise import Promise
 from asyncflow._authoring.refusal import described
 from asyncflow.errors import TracingError
 
 if TYPE_CHECKING:
+    from asyncflow._authoring.node import Ref
     from asyncflow._authoring.wiring import Wiring
 
 
 class Absorbed(NamedTuple):
-    """The arguments of a node as it keeps them."""
+    """The arguments of a node as it keeps them: `refs` is true where a reference stands inside a container."""
 
     args: tuple[Any, ...]
     kwargs: dict[str, Any] | None
@@ -28,50 +28,71 @@ class Absorbed(NamedTuple):
     sources: tuple[int, ...]
 
 
+class Absorber:
+    """Takes in the arguments of one call, and notes what they refer to.
+
+    Args:
+        wiring: The wiring.
+        who: What is called, for messages.
+        where: The user's call.
+    """
+
+    __slots__ = ("nested", "sources", "where", "who", "wiring")
+
+    def __init__(self, wiring: Wiring, who: str, where: Place) -> None:
+        self.wiring = wiring
+        self.who = who
+        self.where = where
+        self.sources: dict[int, None] = {}
+        self.nested = False
+
+    def kept(self, value: object) -> object:
+        """Returns an argument as a node keeps it.
+
+        Raises:
+            TracingError: where a promise hides, or belongs to another wiring.
+        """
+        if type(value) is Promise:
+            return self._referred(value)
+        if type(value) in LEAVES or find_hidden(value) is None:
+            return value
+        self.nested = True
+        return self._looked_into(value)
+
+    def _referred(self, promise: Promise) -> Ref:
+        ref = self.wiring.ref(promise)
+        self.sources[ref.id] = None
+        return ref
+
+    def _looked_into(self, value: object) -> object:
+        if type(value) is Promise:
+            return self._referred(value)
+        if type(value) in LEAVES:
+            return value
+        kind = type(value)
+        container: Any = value
+        if kind is list:
+            return [self._looked_into(part) for part in container]
+        if kind is tuple:
+            return tuple([self._looked_into(part) for part in container])
+        if kind is dict and all(find_hidden(key) is None for key in container):
+            return {key: self._looked_into(part) for key, part in container.items()}
+        refuse_hidden(value, f"an argument of {self.who}", self.where)
+        return value
+
+
 def absorbed(
-    wiring: Wiring, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None, who: str, where: Place
+    wiring: Wiring, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None, *, who: str, where: Place
 ) -> Absorbed:
-    """Returns the arguments with references in place of promises.
+    """Returns the arguments of a call with references in place of promises.
 
     Raises:
         TracingError: where a promise hides, or belongs to another wiring.
     """
-    sources: dict[int, None] = {}
-    nested = False
-    taken: list[Any] = []
-    named: dict[str, Any] | None = {} if kwargs else None
-    for name, value in ((None, value) for value in args) if not kwargs else (*[(None, v) for v in args], *kwargs.items()):
-        kept: Any = value
-        if type(value) is Promise:
-            kept = wiring.ref(value)
-            sources[kept.id] = None
-        elif type(value) not in LEAVES and find_hidden(value) is not None:
-            kept = _looked_into(wiring, value, sources, who, where)
-            nested = True
-        if name is None:
-            taken.append(kept)
-        elif named is not None:
-            named[name] = kept
-    return Absorbed(tuple(taken), named, nested, tuple(sources))
-
-
-def _looked_into(wiring: Wiring, value: Any, sources: dict[int, None], who: str, where: Place) -> Any:  # noqa: ANN401 — any argument
-    """Returns a plain container with references in place of promises; refuses anything else that has one."""
-    kind = type(value)
-    if kind is Promise:
-        ref = wiring.ref(value)
-        sources[ref.id] = None
-        return ref
-    if kind in LEAVES:
-        return value
-    if kind is list:
-        return [_looked_into(wiring, part, sources, who, where) for part in value]
-    if kind is tuple:
-        return tuple([_looked_into(wiring, part, sources, who, where) for part in value])
-    if kind is dict and all(find_hidden(key) is None for key in value):
-        return {key: _looked_into(wiring, part, sources, who, where) for key, part in value.items()}
-    refuse_hidden(value, f"an argument of {who}", where)
-    return value
+    absorber = Absorber(wiring, who, where)
+    kept = tuple([absorber.kept(value) for value in args])
+    named = {name: absorber.kept(value) for name, value in kwargs.items()} if kwargs else None
+    return Absorbed(kept, named, absorber.nested, tuple(absorber.sources))
 
 
 def refuse_hidden(value: object, what: str, where: Place) -> None:
@@ -85,11 +106,14 @@ def refuse_hidden(value: object, what: str, where: Place) -> None:
         return
     promise, way = hidden
     name = type(value).__qualname__.rpartition(".<locals>.")[2]
+    if callable(value) and not isinstance(value, type):
+        instead = "give it to the function as an argument: `apply(lambda value, other: …, x, other)`"
+    else:
+        instead = (
+            "give results as arguments, in lists, tuples or dict values, or let a step make the object when they are"
+            f" there: `apply({name}, …)`"
+        )
     raise TracingError(
-        f"{what} at {told(where)} hides a promise, that of {described(promise)}, in {name}{way}, where its value could "
-        f"not be put in: give results as arguments, in lists, tuples or dict values; "
-        f"a step makes the object when they are there: `apply({name}, …)`, or `apply(lambda value: …, x)`"
+        f"{what}, at {told(where)}, hides the promise of {described(promise)} in {name}{way}, where its value could not"
+        f" be put in: {instead}"
     )
-
-
-__all__ = ["Absorbed", "Ref", "absorbed", "refuse_hidden"]

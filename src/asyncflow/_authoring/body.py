@@ -1,12 +1,12 @@
 """Running the body of a graph so that it wires: what it raises is told in the words of the graph.
 
 A nested call runs the body of another graph inside. One that never ends is found by counting the calls that are
-going on, long before Python's own limit, and its names are told.
+going on, and its names are told.
 """
 
 from __future__ import annotations
 
-import traceback
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 DEEPEST: Final = 100
 """Nested calls that may be going on at once."""
+
+_ABOUT_PROMISE: Final = re.compile(r"\bPromise\b")
 
 
 def run_body(
@@ -41,11 +43,13 @@ def run_body(
     try:
         return definition.fn(*args, **kwargs)
     except RecursionError as error:
-        raise endless(calls[:-1], definition, where) from error
+        if any(call.fn is definition.fn for call in calls[:-1]):
+            raise endless(calls[:-1], definition, where) from error
+        raise
     except ValidationError as error:
         refuse_model(definition, error)
         raise
-    except (TypeError, AttributeError, ValueError) as error:
+    except (TypeError, AttributeError) as error:
         refuse_foreign(definition, error)
         raise
     finally:
@@ -56,34 +60,41 @@ def endless(calls: Sequence[GraphDefinition], again: GraphDefinition, where: Pla
     """Returns the error for a graph that wires itself without end, naming the cycle."""
     names = [call.name for call in calls]
     before = [i for i, call in enumerate(calls) if call.fn is again.fn]
-    cycle = names[before[-1] :] if before else names[-5:]
+    cycle = [*(names[before[-1] :] if before else names[-5:]), again.name]
     return PlanError(
-        f"{names[0] if names else again.name} wires itself without end, at {told(where)}: {' → '.join([*cycle, again.name])};"
-        f" {DEEPEST} nested calls were going on. A promise cannot end a recursion: decide on an input, or loop in an op"
+        f"{names[0]} wires itself without end: {' → '.join(cycle)}, the last time at {told(where)}, {len(calls)} calls"
+        " deep. A promise cannot end a recursion: decide on a real input, or loop inside an op"
     )
 
 
 def refuse_model(definition: GraphDefinition, error: ValidationError) -> None:
-    """Raises a TracingError where pydantic refused a promise."""
+    """Tells that a pydantic model was given a promise, where that is why it refused.
+
+    Raises:
+        TracingError: naming the model and what to write.
+    """
     for problem in error.errors(include_url=False, include_context=False):
         hidden = find_hidden(problem["input"])
         if hidden is not None:
             raise TracingError(
-                f"the model {error.title} was given the promise of {described(hidden[0])} while {definition.name} was"
-                f" wired, at {told(_within(definition, error))}: write `apply({error.title}, …)`, which makes it when the"
-                " values are there"
+                f"the model {error.title} at {told(_within(definition, error))} needs the value of"
+                f" {described(hidden[0])}, and while a graph is wired there is only a promise of it: write"
+                f" `apply({error.title}, …)`, which makes the model when the values are there"
             ) from error
 
 
 def refuse_foreign(definition: GraphDefinition, error: Exception) -> None:
-    """Raises a TracingError where a function complained about a promise."""
-    if "Promise" not in str(error):
-        return
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    raise TracingError(
-        f"{definition.name} gave a promise to something that wants a value, at {told(_within(definition, error))}"
-        f" ({type(error).__name__}: {error}; {last.name}): give it to an op, or make a step of the call: `apply(function, x)`"
-    ) from error
+    """Tells that a function was given a promise, where that is what it complains about.
+
+    Raises:
+        TracingError: telling what to write.
+    """
+    if _ABOUT_PROMISE.search(str(error)):
+        raise TracingError(
+            f"something in {definition.name}, at {told(_within(definition, error))}, wanted a value and was given a"
+            f" promise ({type(error).__name__}: {error}): give it to an op, or make a step of the call:"
+            " `apply(function, x)`"
+        ) from error
 
 
 def _within(definition: GraphDefinition, error: BaseException) -> Place:

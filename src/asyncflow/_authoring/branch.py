@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from asyncflow._authoring.arguments import refuse_hidden
 from asyncflow._authoring.current import CURRENT
@@ -63,23 +63,24 @@ def when(cond: bool, then: Callable[[], A], otherwise: Callable[[], B]) -> A | B
     where = user_place()
     if wiring is None or wiring.closed:
         raise TracingError(f"when(…) was called outside a graph, at {told(where)}: there, write `if`")
-    if not callable(then) or not callable(otherwise):
+    branches: tuple[object, object] = (then, otherwise)
+    if not all(map(callable, branches)):
         raise TracingError(f"when(…) at {told(where)} takes two functions without parameters: `lambda: …`")
-    if type(cond) is not Promise:
-        refuse_hidden(cond, "the condition of when(…)", where)
-        return then() if cond else otherwise()
-    chosen: Any = _both(wiring, cond, then, otherwise, where)
-    return chosen  # type: ignore[no-any-return] — a promise stands for the value
+    condition: Any = cond
+    if type(condition) is not Promise:
+        refuse_hidden(condition, "the condition of when(…)", where)
+        return then() if condition else otherwise()
+    chosen: Any = _joined(wiring, wiring.ref(condition), then, otherwise, where)
+    return cast("A | B", chosen)
 
 
-def _both(
-    wiring: Wiring, cond: Promise, then: Callable[[], object], otherwise: Callable[[], object], where: Place
+def _joined(
+    wiring: Wiring, condition: Ref, then: Callable[[], object], otherwise: Callable[[], object], where: Place
 ) -> Promise:
     """Wires both branches behind their gates, and what joins them."""
-    condition = wiring.ref(cond)
-    taken, gives_then = _branch(wiring, condition, True, then, where)
-    left, gives_otherwise = _branch(wiring, condition, False, otherwise, where)
-    ids = [part.id for part in (condition, taken, left) if type(part) is Ref]
+    taken, gives_then = _branch(wiring, condition, then, where, polarity=True)
+    left, gives_otherwise = _branch(wiring, condition, otherwise, where, polarity=False)
+    ids = [part.id for part in (condition, taken, left) if isinstance(part, Ref)]
     return wiring.add(
         Node(
             NodeKind.MERGE,
@@ -93,7 +94,7 @@ def _both(
 
 
 def _branch(
-    wiring: Wiring, condition: Ref, polarity: bool, wire: Callable[[], object], where: Place
+    wiring: Wiring, condition: Ref, wire: Callable[[], object], where: Place, *, polarity: bool
 ) -> tuple[object, Hint | None]:
     """Wires one branch; returns its result, a reference or a real value, and what is known of it."""
     gate = wiring.add(
@@ -101,7 +102,7 @@ def _branch(
     )
     with wiring.at(replace(wiring.site, gate=gate.ref__.id)):
         value = wire()
-        if type(value) is not Promise and find_hidden(value) is None:
+        if find_hidden(value) is None:
             return value, None
-        ref = as_promise(wiring, value, "(when)", where).ref__
+        ref = as_promise(wiring, value).ref__
     return ref, wiring.nodes[ref.id].gives

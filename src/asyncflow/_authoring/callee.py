@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 if TYPE_CHECKING:
     from asyncflow._authoring.definition import GraphDefinition, OpDefinition
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 class Callee:
     """An op or a graph as the wiring sees it.
 
-    Args:
+    Attributes:
+        definition: What was decorated.
         leading: Arguments before all others: the instance, where it is a method.
         order: Results that calls start after.
         map_key: Names the items of an `each`.
@@ -24,14 +25,17 @@ class Callee:
     leading: tuple[Any, ...]
     order: tuple[Any, ...]
     map_key: Callable[[Any], str] | None
+    _all_slots: ClassVar[tuple[str, ...]]
 
-    def _copy(self, **changes: Any) -> Self:  # noqa: ANN401 — the values of slots
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._all_slots = tuple([slot for base in cls.__mro__ for slot in base.__dict__.get("__slots__", ())])
+
+    def _copy(self, **changes: Any) -> Self:
         """Returns a copy with some slots changed."""
         new = object.__new__(type(self))
-        for base in type(self).__mro__:
-            for slot in base.__dict__.get("__slots__", ()):
-                if slot not in ("__dict__", "__weakref__"):
-                    object.__setattr__(new, slot, changes[slot] if slot in changes else getattr(self, slot))
+        for slot in self._all_slots:
+            object.__setattr__(new, slot, changes[slot] if slot in changes else getattr(self, slot))
         return new
 
 

@@ -6,83 +6,92 @@ import functools
 import inspect
 import types
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from asyncflow._authoring.callee import Callee
 from asyncflow.errors import ConfigurationError
 from asyncflow.ids import check_name
 
-FORBIDDEN: str = "/[]#"
+FORBIDDEN: Final = "/[]#"
+"""Characters that keys are built with."""
 
 
 def check_node_name(value: object, *, field: str) -> str:
-    """Returns a name that can be part of a key: no `/ [ ] #`, and no `(` at the start, which asyncflow's own steps have.
+    """Returns a name that can begin a key: no `/ [ ] #`, and no `(` at the start, as asyncflow's own steps have.
 
     Raises:
         ConfigurationError: naming the field.
     """
     name = check_name(value, field=field)
     if any(character in name for character in FORBIDDEN) or name.startswith("("):
-        raise ConfigurationError(f"{field} {name!r} may not contain / [ ] # nor begin with '(': keys are built with these")
+        raise ConfigurationError(
+            f"{field} {name!r} may not contain / [ ] # nor begin with '(': keys are built with these"
+        )
     return name
 
 
 def check_function(thing: object, decorator: Literal["op", "graph"]) -> Callable[..., Any]:
-    """Returns `thing` when it is a function that can be decorated.
+    """Returns `thing` where it is a function that can be decorated.
 
     Raises:
         ConfigurationError: telling what it is and what to write.
     """
-    at = f"@{decorator}"
-    problem = _not_a_function(thing, at) or _wrong_function(thing, at)
+    problem = _no_function(thing, decorator) or _wrong_function(thing, decorator)
     if problem is not None:
-        raise ConfigurationError(f"{at} {problem}")
+        raise ConfigurationError(f"@{decorator} {problem}")
     if not callable(thing):
-        raise ConfigurationError(f"{at} takes a function, not {type(thing).__name__}")
+        raise ConfigurationError(f"@{decorator} takes a function, not {type(thing).__name__}")
     try:
         inspect.signature(thing)
     except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"{at}: {_name(thing)} does not tell its parameters; {_def(thing)}") from error
+        raise ConfigurationError(f"@{decorator}: {_name(thing)} does not tell its parameters; {_def(thing)}") from error
     return thing
 
 
-def _not_a_function(thing: object, at: str) -> str | None:
+def _no_function(thing: Any, decorator: str) -> str | None:  # noqa: ANN401 — anything may be decorated by mistake
     """Returns what is wrong with something that is no function at all."""
     name = _name(thing)
     if isinstance(thing, Callee):
-        return f"is on {name} already; one decorator is enough, `.options(…)` makes a copy with changes"
+        return (
+            f"is given {thing.definition.name}, which is an op or a graph already; one decorator is enough, and"
+            " `.options(…)` makes a copy with changes"
+        )
     if inspect.iscoroutine(thing):
         if inspect.getcoroutinestate(thing) == inspect.CORO_CREATED:
-            thing.close()  # it was made by mistake; without this Python adds that it was never awaited
-        return f"got the coroutine that {name}(…) returned; give the function itself: `{at[1:]}({name})`, without calling it"
+            thing.close()  # made by mistake; otherwise Python adds that it was never awaited
+        return f"is given the coroutine that {name}(…) returned; give the function itself: `{decorator}({name})`"
     if inspect.isgenerator(thing) or inspect.isasyncgen(thing) or inspect.isawaitable(thing):
-        return f"got {type(thing).__name__} {name}, which a call returned; give the function itself, without calling it"
+        return f"is given {name} of type {type(thing).__name__}, which a call returned; give the function itself"
     if inspect.isclass(thing):
-        return f"takes a function, and {name} is a class; {_def(thing)}, or use it as a step in a graph: `apply({name}, …)`"
+        return f"takes a function, and {name} is a class; {_def(thing)}, or make a step of it: `apply({name}, …)`"
     if isinstance(thing, functools.partial):
-        return f"takes a function, and this is a partial of {_name(thing.func)}; {_def(thing.func)}, or give the arguments in the graph"  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] — the function of any partial
+        return f"takes a function, and this is a partial of {_name(thing.func)}; {_def(thing.func)}"  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]  # any function
     if isinstance(thing, (staticmethod, classmethod, property)):
-        return f"stands above @{type(thing).__name__}; put it below: `@{type(thing).__name__}` first, then `{at}`"
+        below = type(thing).__name__  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]  # of anything
+        return f"stands above @{below}; put it below: first `@{below}`, then `@{decorator}`"
     if isinstance(thing, types.MethodType):
-        return f"takes a function, and {name} is a bound method; put {at} on the method in its class and call `self.{name}(…)` in a graph"
+        return (
+            f"takes a function, and {name} is a bound method; put @{decorator} on the method in its class, and call"
+            f" `self.{name}(…)` in a graph"
+        )
     return None
 
 
-def _wrong_function(thing: object, at: str) -> str | None:
-    """Returns what is wrong with something that is a function, but not of a kind that can be used."""
+def _wrong_function(thing: object, decorator: str) -> str | None:
+    """Returns what is wrong with a function of a kind that cannot be used."""
     name = _name(thing)
     if not callable(thing):
         return f"takes a function, not {type(thing).__name__}"
     if name == "<lambda>":
-        return "takes a function with a name, and a lambda has none; write `def`, or use it as a step in a graph: `apply(lambda …, x)`"
+        return "takes a function with a name, and a lambda has none; write a `def`, or a step: `apply(lambda …, x)`"
     if inspect.isasyncgenfunction(thing):
         return f"is on {name}, an async generator: streams are not built yet in this version; return a list"
     if inspect.isgeneratorfunction(thing):
-        return f"is on {name}, a generator: an op gives one value; return a list"
+        return f"is on {name}, a generator, and gives one value; return a list"
     if not isinstance(getattr(thing, "__name__", None), str):
-        return f"takes a function, and this is an object of {type(thing).__name__}; {_def(thing)}"
-    if at == "@graph" and inspect.iscoroutinefunction(thing):
-        return f"is on {name}, an async def: live graphs are not built yet in this version; write `def` and call ops without await"
+        return f"takes a function, and this is an object of type {type(thing).__name__}; {_def(thing)}"
+    if decorator == "graph" and inspect.iscoroutinefunction(thing):
+        return f"is on {name}, an async def: live graphs are not built yet in this version; write a `def` without await"
     return None
 
 

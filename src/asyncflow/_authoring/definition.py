@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -12,7 +12,7 @@ from asyncflow._authoring.inputs import InputCheck
 from asyncflow._authoring.place import NOWHERE, Place, user_frame
 from asyncflow._authoring.signature import Signature, names_nearby
 from asyncflow.errors import ConfigurationError, did_you_mean
-from asyncflow.options import UNSET, OpOptions, PoolOption, RunOptions, Unset
+from asyncflow.options import UNSET, OpOptions, RunOptions, Unset
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -37,26 +37,20 @@ class OpDefinition:
     options: OpOptions
     where: Place
 
-    def changed(
-        self,
-        *,
-        name: str | Unset = UNSET,
-        pool: PoolOption | Unset = UNSET,
-        tags: Mapping[str, str] | Unset = UNSET,
-        priority: int | Unset = UNSET,
-        expected: float | None | Unset = UNSET,
-    ) -> OpDefinition:
-        """Returns a copy with what was given."""
-        options = self.options.merged(pool=pool, tags=tags, priority=priority, expected=expected)
-        changed = replace(self, options=options)
-        if name is not UNSET:
-            changed = replace(changed, name=check_node_name(name, field=f"the name of {self.name}"))
-        if callable(options.pool) and pool is not UNSET:
+    def changed(self, *, name: str | Unset, options: OpOptions) -> OpDefinition:
+        """Returns a copy with other options, and another name where one is given."""
+        called = self.name if name is UNSET else check_node_name(name, field=f"the name of {self.name}")
+        changed = replace(self, name=called, options=options)
+        if callable(options.pool) and options.pool is not self.options.pool:
             changed.check_pool_function(options.pool)
         return changed
 
     def check_pool_function(self, pool: Callable[..., Any]) -> None:
-        """Refuses a pool function that asks for a parameter the op does not have."""
+        """Refuses a pool function that asks for what the op does not have.
+
+        Raises:
+            ConfigurationError: naming the parameter, with the nearest one.
+        """
         known = list(self.signature.index)
         for name in _wanted(pool, known, self.name):
             if name not in self.signature.index:
@@ -65,7 +59,7 @@ class OpDefinition:
                     f" {self.name}{self.signature}{did_you_mean(name, known)}"
                 )
 
-    def ask_pool(self, args: Any, kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 — what the user's function returns; it is checked by the caller
+    def ask_pool(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 — the caller checks it
         """Calls a `pool=` function with those of the op's parameters that it names."""
         pool = self.options.pool
         if not callable(pool):
@@ -86,7 +80,7 @@ def _wanted(pool: Callable[..., Any], known: list[str], op: str) -> list[str]:
             return known
         if parameter.kind not in _NAMED:
             raise ConfigurationError(
-                f"the pool function of {op} takes {parameter}: it gets the op's parameters by name only"
+                f"the pool function of {op} takes {parameter.name!r} by position: it gets the op's parameters by name"
             )
         if parameter.default is parameter.empty or parameter.name in known:
             wanted.append(parameter.name)
@@ -103,13 +97,14 @@ def define_op(fn: object, *, options: OpOptions, runs_in: str | None) -> OpDefin
     asynchronous = inspect.iscoroutinefunction(function)
     name = check_node_name(getattr(function, "__name__", ""), field="the name of an op")
     if runs_in is not None and asynchronous:
-        raise ConfigurationError(f"@op(runs_in={runs_in!r}) is on {name}, an async def, which runs on the event loop; leave runs_in out")
+        raise ConfigurationError(
+            f"@op(runs_in={runs_in!r:.60}) is on {name}, an async def, which runs on the event loop; leave runs_in out"
+        )
     if runs_in not in (None, "thread"):
-        later = ": not built yet in this version" if runs_in == "process" else ""
+        later = ", which is not built yet in this version" if runs_in == "process" else ""
         raise ConfigurationError(f"runs_in of {name} must be 'thread', got {runs_in!r:.60}{later}")
-    definition = OpDefinition(
-        name, function, "async" if asynchronous else "thread", _signature_of(function), options, _where(function)
-    )
+    mode: Literal["async", "thread"] = "async" if asynchronous else "thread"
+    definition = OpDefinition(name, function, mode, _signature_of(function), options, _where(function))
     if callable(options.pool):
         definition.check_pool_function(options.pool)
     return definition
@@ -137,12 +132,10 @@ class GraphDefinition:
     options: RunOptions
     where: Place
 
-    def changed(self, *, name: str | Unset = UNSET, **changes: object) -> Self:
-        """Returns a copy with what was given."""
-        changed = replace(self, options=self.options.merged(**changes))
-        if name is UNSET:
-            return changed
-        return replace(changed, name=check_node_name(name, field=f"the name of {self.name}"))
+    def changed(self, *, name: str | Unset, options: RunOptions) -> Self:
+        """Returns a copy with other options, and another name where one is given."""
+        called = self.name if name is UNSET else check_node_name(name, field=f"the name of {self.name}")
+        return replace(self, name=called, options=options)
 
 
 def define_graph(fn: object, *, name: str | None, static: bool, options: RunOptions) -> GraphDefinition:
@@ -153,16 +146,15 @@ def define_graph(fn: object, *, name: str | None, static: bool, options: RunOpti
     """
     function = check_function(fn, "graph")
     called = getattr(function, "__name__", "") if name is None else name
-    signature = _signature_of(function)
     checked = check_node_name(called, field="the name of a graph")
+    signature = _signature_of(function)
     if static and (signature.rest >= 0 or signature.keyworded >= 0):
         raise ConfigurationError(
-            f"@graph(static=True) is on {checked}{signature}: it is wired before its inputs are known, so their number must"
-            " be fixed; take a list or a dict instead"
+            f"@graph(static=True) is on {checked}{signature}: it is wired before its inputs are known, so their number"
+            " must be fixed; take a list or a dict instead"
         )
-    return GraphDefinition(
-        checked, function, static, signature, InputCheck(checked, signature), options, _where(function)
-    )
+    inputs = InputCheck(checked, signature)
+    return GraphDefinition(checked, function, static, signature, inputs, options, _where(function))
 
 
 def _signature_of(function: Callable[..., Any]) -> Signature:

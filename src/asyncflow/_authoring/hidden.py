@@ -1,18 +1,18 @@
 """Hidden promises: where wiring cannot see one, it must find it all the same, and say so.
 
-Arguments are walked: plain lists, tuples and dict values are wired, so what is looked for is a promise anywhere else —
-dict keys, sets, fields, attributes, closures, defaults, partials, iterators. Containers and data classes are walked
-to the end; of other objects at most `OPAQUE_DEPTH` levels and `OPAQUE_COUNT` objects, since a client or a logger leads to
-half the program. A promise hidden deeper still refuses whatever is done with it at run time.
+Plain lists, tuples and dict values are wired, so what is looked for is a promise anywhere else: dict keys, sets,
+fields, attributes, closures, defaults, partials, iterators. Containers and data classes are walked to the end. Of
+other objects at most `OPAQUE_DEPTH` levels and `OPAQUE_COUNT` objects are, since a client or a logger leads to half
+the program; a promise hidden deeper still refuses whatever is done with it at run time.
 
 The walk keeps no memory from one call to the next: an object that held no promise may hold one later. What it learns
-about types it keeps.
+about classes it keeps. Objects are not asked (no properties, no `__getattr__`): their state is read past them.
 """
 
 from __future__ import annotations
 
 import collections
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -21,30 +21,31 @@ import pathlib
 import re
 import types
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import is_dataclass
 from typing import Any, Final, TypeAlias
 
+from asyncflow._authoring.callee import Callee, SettledCallee
 from asyncflow._authoring.promise import Promise
 
 OPAQUE_DEPTH: Final = 3
 OPAQUE_COUNT: Final = 1_000
 
 Child: TypeAlias = tuple[str, object]
-Walk: TypeAlias = Callable[[Any], Iterator[Child]]
+Walk: TypeAlias = Callable[[Any], Iterable[Child]]
 
-LEAVES: Final[set[type]] = {
-    type(None), bool, int, float, complex, str, bytes, bytearray, memoryview, range, type(Ellipsis), type(NotImplemented),
-    datetime.date, datetime.datetime, datetime.time, datetime.timedelta, datetime.timezone,
-    decimal.Decimal, fractions.Fraction, uuid.UUID, re.Pattern, re.Match, type, types.ModuleType, types.CodeType,
-    types.GenericAlias, types.UnionType, pathlib.Path, pathlib.PurePath, pathlib.PosixPath, pathlib.WindowsPath,
-    pathlib.PurePosixPath, pathlib.PureWindowsPath,
-}  # fmt: skip
-"""Types whose instances hold nothing; `enum` classes and classes themselves join as they are met."""
+LEAVES: Final[frozenset[type[Any]]] = frozenset({
+    type(None), bool, int, float, complex, str, bytes, bytearray, memoryview, range, type(...), type(NotImplemented),
+    dt.date, dt.datetime, dt.time, dt.timedelta, dt.timezone, decimal.Decimal, fractions.Fraction, uuid.UUID,
+    re.Pattern, re.Match, type, types.ModuleType, types.CodeType, types.GenericAlias, types.UnionType,
+    pathlib.PosixPath, pathlib.WindowsPath, pathlib.PurePosixPath, pathlib.PureWindowsPath,
+})  # fmt: skip
+"""Classes whose instances hold nothing."""
 
-_ITERATORS: Final = (
-    type(iter([])), type(iter(())), type(iter({})), type(iter({}.values())), type(iter({}.items())), type(iter(set())),
-    type(reversed([])), map, zip, filter, enumerate,
+_ITERATORS: Final[tuple[type[Any], ...]] = (
+    type(iter(list[Any]())), type(iter(tuple[Any, ...]())), type(iter(dict[Any, Any]())), type(iter(set[Any]())),
+    type(iter(dict[Any, Any]().values())), type(iter(dict[Any, Any]().items())), type(reversed(list[Any]())),
+    map, zip, filter, enumerate,
 )  # fmt: skip
 _KNOWN_MOST: Final = 4_096
 
@@ -58,9 +59,9 @@ def find_hidden(value: object) -> tuple[Promise, str] | None:
     stack: list[tuple[object, str, int]] = [(value, "", 0)]
     while stack:
         found, way, depth = stack.pop()
+        if type(found) is Promise:
+            return found, way
         kind = type(found)
-        if kind is Promise:
-            return found, way  # type: ignore[return-value] # pyright: ignore[reportReturnType] — type() is not narrowed for objects whose __class__ raises
         if kind in LEAVES or id(found) in seen:
             continue
         seen.add(id(found))
@@ -76,64 +77,85 @@ def find_hidden(value: object) -> tuple[Promise, str] | None:
     return None
 
 
-_walks: dict[type, tuple[Walk | None, bool]] = {}
+_walks: dict[type[Any], tuple[Walk | None, bool]] = {}
 
 
-def _walk_of(kind: type) -> tuple[Walk | None, bool]:
+def _walk_of(kind: type[Any]) -> tuple[Walk | None, bool]:
     """Returns how instances of a class are walked, and whether they are opaque."""
     known = _walks.get(kind)
     if known is None:
-        if len(_walks) > _KNOWN_MOST:
+        if len(_walks) >= _KNOWN_MOST:  # classes made in a loop must not be kept for ever
             _walks.clear()
         known = _walks[kind] = _judged(kind)
     return known
 
 
-def _judged(kind: type) -> tuple[Walk | None, bool]:
+def _judged(kind: type[Any]) -> tuple[Walk | None, bool]:
     if issubclass(kind, (type, types.ModuleType, enum.Enum)):
         return None, False
+    state = _state_of(kind)
+    for base, walk in _CONTAINERS:
+        if issubclass(kind, base):
+            return (walk, False) if state is None else (_both(walk, state), False)
     for base, walk in _WALKS:
         if issubclass(kind, base):
             return walk, False
     data = is_dataclass(kind) or hasattr(kind, "__pydantic_fields__") or hasattr(kind, "__attrs_attrs__")
-    has_state = getattr(kind, "__dictoffset__", 0) != 0 or any("__slots__" in vars(base) for base in kind.__mro__)
-    return (_state, not data) if has_state else (None, False)
+    return state, not data
 
 
-def _members(value: Any) -> Iterator[Child]:
-    if not set(map(type, value)) <= LEAVES:
-        yield from [(f"[{i}]", part) for i, part in enumerate(value)]
-    yield from _state(value)
+def _both(first: Walk, second: Walk) -> Walk:
+    def walk(value: Any) -> Iterator[Child]:  # noqa: ANN401 — any object
+        yield from first(value)
+        yield from second(value)
+
+    return walk
 
 
-def _entries(value: Any) -> Iterator[Child]:
-    if not (set(map(type, value)) | set(map(type, value.values()))) <= LEAVES:
-        for key, part in value.items():
-            yield " as a key", key
-            yield f"[{key!r:.40}]" if type(key) in LEAVES else "[…]", part
-    yield from _state(value)
-
-
-def _state(value: Any) -> Iterator[Child]:
-    """The attributes of an object, without asking the object."""
+def _state_of(kind: type[Any]) -> Walk | None:
+    """Returns how to read the attributes of instances of a class past its own methods; None where it has none."""
     get = object.__getattribute__
-    for base in type(value).__mro__:
-        slots = vars(base).get("__slots__", ())
-        for name in (slots,) if isinstance(slots, str) else slots:
-            if name in ("__dict__", "__weakref__"):
-                continue
+    slots: list[str] = []
+    for base in kind.__mro__:
+        own = vars(base).get("__slots__", ())
+        for name in (own,) if isinstance(own, str) else tuple(own):
             if name.startswith("__") and not name.endswith("__"):
-                name = f"_{base.__name__.lstrip('_')}{name}"  # noqa: PLW2901 — as Python mangles it
+                slots.append(f"_{base.__name__.lstrip('_')}{name}")  # as Python mangles it
+            elif name not in ("__dict__", "__weakref__"):
+                slots.append(name)
+    if not slots and not getattr(kind, "__dictoffset__", 0):
+        return None
+
+    def state(value: Any) -> list[Child]:  # noqa: ANN401 — any object
+        children: list[Child] = []
+        for name in slots:
             try:
-                yield f".{name}", get(value, name)
+                children.append((f".{name}", get(value, name)))
             except AttributeError:
                 continue
-    try:
-        attributes = get(value, "__dict__")
-    except AttributeError:
+        try:
+            attributes = get(value, "__dict__")
+        except AttributeError:
+            return children
+        if not set(map(type, attributes.values())) <= LEAVES:
+            children.extend([(f".{name}", part) for name, part in attributes.items()])
+        return children
+
+    return state
+
+
+def _members(value: Iterable[object]) -> Iterable[Child]:
+    if set(map(type, value)) <= LEAVES:
+        return ()
+    return [(f"[{i}]", part) for i, part in enumerate(value)]
+
+
+def _entries(value: dict[object, object]) -> Iterator[Child]:
+    if set(map(type, value)) | set(map(type, value.values())) <= LEAVES:
         return
-    if type(attributes) is dict:
-        yield from [(f".{name}", part) for name, part in attributes.items()]
+    for key, part in value.items():
+        yield " as a key", key
+        yield (f"[{key!r:.40}]" if type(key) in LEAVES else "[…]"), part
 
 
 def _closure(value: types.FunctionType) -> Iterator[Child]:
@@ -146,33 +168,40 @@ def _closure(value: types.FunctionType) -> Iterator[Child]:
     yield " with a default", value.__kwdefaults__
 
 
-def _method(value: types.MethodType) -> Iterator[Child]:
-    yield " bound to an object", value.__self__
-    yield "", value.__func__
+def _method(value: types.MethodType) -> Iterable[Child]:
+    return [(" bound to an object", value.__self__), ("", value.__func__)]
 
 
-def _partial(value: functools.partial[Any]) -> Iterator[Child]:
-    yield " with a bound argument", value.args
-    yield " with a bound argument", value.keywords
-    yield "", value.func
+def _partial(value: functools.partial[Any]) -> Iterable[Child]:
+    return [(" with a bound argument", value.args), (" with a bound argument", value.keywords), ("", value.func)]
 
 
-def _generator(value: types.GeneratorType[Any, Any, Any]) -> Iterator[Child]:
-    if value.gi_frame is not None:
-        yield from [(f" using `{name}`", part) for name, part in value.gi_frame.f_locals.items()]
+def _generator(value: types.GeneratorType[Any, Any, Any]) -> Iterable[Child]:
+    return [] if value.gi_frame is None else [(f" using `{k}`", v) for k, v in value.gi_frame.f_locals.items()]
 
 
-def _iterator(value: Any) -> Iterator[Child]:
-    if isinstance(value, _ITERATORS):
-        yield " over a container", value.__reduce__()[1]
+def _iterator(value: Any) -> Iterable[Child]:  # noqa: ANN401 — iterators share no class
+    return [(" over a container", value.__reduce__()[1])]
 
 
-_WALKS: Final[tuple[tuple[type | tuple[type, ...], Walk], ...]] = (
+def _callee(value: Callee) -> Iterable[Child]:
+    return [(" with `.after(…)`", value.order), (" bound to an object", value.leading)]
+
+
+def _settled(value: SettledCallee) -> Iterable[Child]:
+    return [("", value.callee)]
+
+
+_CONTAINERS: Final[tuple[tuple[type[Any] | tuple[type[Any], ...], Walk], ...]] = (
     ((dict, types.MappingProxyType), _entries),
     ((list, tuple, set, frozenset, collections.deque), _members),
+)
+_WALKS: Final[tuple[tuple[type[Any] | tuple[type[Any], ...], Walk], ...]] = (
     (types.FunctionType, _closure),
     (types.MethodType, _method),
     (functools.partial, _partial),
     (types.GeneratorType, _generator),
     (_ITERATORS, _iterator),
+    (Callee, _callee),
+    (SettledCallee, _settled),
 )

@@ -13,6 +13,7 @@ import enum
 import types
 import typing
 from abc import ABCMeta
+from functools import cached_property
 from typing import Any, Final
 
 from asyncflow.results import Outcome
@@ -28,59 +29,66 @@ _ONE_KIND: Final = (
     collections.abc.Iterable,
     collections.abc.Collection,
 )
-_WIDER: Final = {int: (float, complex), float: (complex,), bytearray: (bytes,), memoryview: (bytes,)}
+_WIDER: Final[dict[type, tuple[type, ...]]] = {
+    int: (float, complex),
+    float: (complex,),
+    bytearray: (bytes,),
+    memoryview: (bytes,),
+}
 _NONE: Final = type(None)
+_WRAPPERS: Final = (typing.Annotated, typing.Final, typing.ClassVar)
 
 
 class Hint:
-    """One annotation. Compared by identity: a definition has one for its result and one for each parameter.
+    """One annotation. Compared by identity: a signature has one for its result and one for each parameter.
 
     Args:
         annotation: The resolved annotation.
     """
 
-    __slots__ = ("_item", "_listed", "_parts", "_settled", "annotation", "valued")
-
     def __init__(self, annotation: Any) -> None:  # noqa: ANN401 — an annotation may be any object
         self.annotation = annotation
-        self.valued: bool = annotation is not None and annotation is not _NONE
-        self._parts: tuple[Hint | None, ...] | None | object = EMPTY
-        self._item: Hint | None | object = EMPTY
-        self._listed: Hint | None = None
-        self._settled: Hint | None = None
+        self.valued = annotation is not None and annotation is not _NONE and annotation is not typing.NoReturn
 
-    @property
+    @cached_property
     def parts(self) -> tuple[Hint | None, ...] | None:
         """The hints of a tuple of fixed length; None for anything else."""
-        if self._parts is EMPTY:
-            self._parts = _parts_of(self.annotation)
-        return self._parts  # type: ignore[return-value] # pyright: ignore[reportReturnType] — EMPTY was just replaced
+        bare = stripped(self.annotation)
+        arguments = typing.get_args(bare)
+        if typing.get_origin(bare) is tuple:
+            if Ellipsis in arguments or any(typing.get_origin(part) is typing.Unpack for part in arguments):
+                return None
+            return tuple([hint_of(part) for part in arguments])
+        fields = getattr(bare, "_fields", None)
+        if isinstance(bare, type) and issubclass(bare, tuple) and fields is not None:
+            return tuple([None for _ in fields])  # a NamedTuple: as many parts as it has fields
+        return None
 
-    @property
+    @cached_property
     def item(self) -> Hint | None:
         """The hint of one item of a list, set or sequence."""
-        if self._item is EMPTY:
-            bare = stripped(self.annotation)
-            arguments = typing.get_args(bare)
-            one_kind = typing.get_origin(bare) in _ONE_KIND and len(arguments) == 1
-            self._item = hint_of(arguments[0]) if one_kind else None
-        return self._item  # type: ignore[return-value] # pyright: ignore[reportReturnType] — EMPTY was just replaced
+        bare = stripped(self.annotation)
+        arguments = typing.get_args(bare)
+        known = typing.get_origin(bare) in _ONE_KIND and len(arguments) == 1
+        return hint_of(arguments[0]) if known else None
 
-    @property
+    @cached_property
     def listed(self) -> Hint:
         """The hint of a list of such values."""
-        if self._listed is None:
-            self._listed = Hint(_parametrised(list, self.annotation))
-            self._listed.valued = self.valued
-        return self._listed
+        return self._within(list)
 
-    @property
+    @cached_property
     def settled(self) -> Hint:
         """The hint of the outcome of such a value."""
-        if self._settled is None:
-            self._settled = Hint(_parametrised(Outcome, self.annotation))
-            self._settled.valued = self.valued
-        return self._settled
+        return self._within(Outcome)
+
+    def _within(self, container: Any) -> Hint:  # noqa: ANN401 — a generic class
+        try:
+            hint = Hint(container[self.annotation])
+        except TypeError:  # an annotation that cannot be a type argument
+            hint = Hint(container)
+        hint.valued = self.valued
+        return hint
 
     def __str__(self) -> str:
         return shown(self.annotation)
@@ -95,45 +103,44 @@ def hint_of(annotation: object) -> Hint | None:
 
 def shown(annotation: object) -> str:
     """Returns an annotation as people write it."""
+    if annotation is None or annotation is _NONE:
+        return "None"
     if isinstance(annotation, type) and not typing.get_args(annotation):
-        return annotation.__qualname__.rpartition(".<locals>.")[2] if annotation is not _NONE else "None"
+        return annotation.__qualname__.rpartition(".<locals>.")[2]
     return str(annotation).replace("typing.", "").replace("collections.abc.", "")
 
 
 def disproves(result: Hint, parameter: Hint) -> bool:
     """Returns True where no value can be right for both annotations."""
-    return _excludes(result.annotation, parameter.annotation)
-
-
-def _excludes(result: object, parameter: object) -> bool:
-    results = _members(result)
-    parameters = _members(parameter)
+    results = _classes(result.annotation)
+    parameters = _classes(parameter.annotation)
     if results is None or parameters is None:
         return False
     return all(_unrelated(one, other) for one in results for other in parameters)
 
 
-def _members(annotation: object) -> tuple[type, ...] | None:
+def _classes(annotation: object) -> tuple[type[Any], ...] | None:
     """Returns the plain classes an annotation stands for; None where it stands for more than these can say."""
     bare = stripped(annotation)
     if bare is None:
         return (_NONE,)
     origin = typing.get_origin(bare)
     if origin is typing.Union or origin is types.UnionType:
-        found: list[type] = []
+        found: list[type[Any]] = []
         for member in typing.get_args(bare):
-            plain = _members(member)
+            plain = _classes(member)
             if plain is None:
                 return None
             found.extend(plain)
         return tuple(found)
     if origin is typing.Literal:
-        return tuple([type(value) for value in typing.get_args(bare)])
-    candidate = bare if origin is None else origin
+        values: tuple[object, ...] = typing.get_args(bare)
+        return tuple([type(value) for value in values])
+    candidate: object = bare if origin is None else origin
     return (candidate,) if isinstance(candidate, type) and _judgeable(candidate) else None
 
 
-def _judgeable(candidate: type) -> bool:
+def _judgeable(candidate: type[Any]) -> bool:
     """True for classes whose instances are known by `issubclass` alone."""
     if candidate is object or getattr(candidate, "_is_protocol", False) or typing.is_typeddict(candidate):
         return False
@@ -141,9 +148,9 @@ def _judgeable(candidate: type) -> bool:
     return meta is type or issubclass(meta, (ABCMeta, enum.EnumMeta))
 
 
-def _unrelated(result: type, parameter: type) -> bool:
+def _unrelated(result: type[Any], parameter: type[Any]) -> bool:
     """True where neither class is a kind of the other, and no number or buffer is promoted."""
-    if any(issubclass(result, narrow) and parameter in wider for narrow, wider in _WIDER.items()):
+    if any(parameter in wider and issubclass(result, narrow) for narrow, wider in _WIDER.items()):
         return False
     try:
         return not issubclass(result, parameter) and not issubclass(parameter, result)
@@ -154,8 +161,7 @@ def _unrelated(result: type, parameter: type) -> bool:
 def stripped(annotation: Any) -> Any:  # noqa: ANN401 — an annotation may be any object
     """Returns an annotation without `Annotated`, `Final`, `NewType` and type aliases around it."""
     while True:
-        origin = typing.get_origin(annotation)
-        if origin in (typing.Annotated, typing.Final, typing.ClassVar):
+        if typing.get_origin(annotation) in _WRAPPERS:
             annotation = typing.get_args(annotation)[0]
         elif isinstance(annotation, typing.NewType):
             annotation = annotation.__supertype__
@@ -163,24 +169,3 @@ def stripped(annotation: Any) -> Any:  # noqa: ANN401 — an annotation may be a
             annotation = annotation.__value__
         else:
             return annotation
-
-
-def _parts_of(annotation: object) -> tuple[Hint | None, ...] | None:
-    bare = stripped(annotation)
-    arguments = typing.get_args(bare)
-    if typing.get_origin(bare) is tuple:
-        if Ellipsis in arguments or any(typing.get_origin(part) is typing.Unpack for part in arguments):
-            return None
-        return tuple([hint_of(part) for part in arguments])
-    fields = getattr(bare, "_fields", None)
-    if isinstance(bare, type) and issubclass(bare, tuple) and isinstance(fields, tuple):
-        named = getattr(bare, "__annotations__", {})
-        return tuple([hint_of(named.get(field, EMPTY)) for field in typing.cast("tuple[str, ...]", fields)])
-    return None
-
-
-def _parametrised(container: Any, annotation: object) -> object:  # noqa: ANN401 — a generic class
-    try:
-        return container[annotation]
-    except TypeError:  # not an annotation that can be a parameter
-        return container

@@ -9,25 +9,27 @@ from __future__ import annotations
 import collections.abc
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from asyncflow._authoring.hidden import find_hidden
 from asyncflow._authoring.hint import Hint, stripped
+from asyncflow._authoring.promise import Promise
 from asyncflow._authoring.signature import Signature
 from asyncflow.errors import InputError
 
-Check: typing.TypeAlias = Callable[[Any], Any]
+Check: TypeAlias = Callable[[Any], Any]
 
-_EXACT: Final = frozenset({int, float, str, bool, bytes, type(None)})
-_LAZY: Final = (
+_EXACT: Final[frozenset[type[Any]]] = frozenset({int, float, str, bool, bytes, type(None)})
+_UNTOUCHED: Final[tuple[Any, ...]] = (
     collections.abc.Iterable,
     collections.abc.Iterator,
     collections.abc.Generator,
     collections.abc.AsyncIterable,
     collections.abc.AsyncIterator,
-    collections.abc.Callable,
+    collections.abc.AsyncGenerator,
+    typing.get_origin(Callable[..., Any]),
 )
 
 
@@ -47,40 +49,43 @@ class InputCheck:
         self._checks: tuple[Check | None, ...] | None = None
 
     def values(
-        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, nested: bool = False
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Returns the arguments as the annotations want them; promises and what holds one pass as they are.
+        """Returns the arguments as the annotations want them.
+
+        Args:
+            args: The arguments by position; the call was checked before.
+            kwargs: The arguments by name.
+            nested: True inside another graph: promises, and what holds one, pass as they are.
 
         Raises:
             InputError: naming graph, parameter, expected and given type.
         """
+        checks = self._checks
+        if checks is None:
+            checks = self._checks = tuple([None if h is None else _check_of(h) for h in self._signature.hints])
         signature = self._signature
-        checks = self._made()
-        taken = tuple([self._value(checks, signature.place(i), value) for i, value in enumerate(args)])
-        named = {name: self._value(checks, signature.place_of(name), value) for name, value in kwargs.items()}
-        return taken, named
+        taken = [self._value(checks, signature.place(i), value, nested=nested) for i, value in enumerate(args)]
+        named = {
+            name: self._value(checks, signature.place_of(name), value, nested=nested) for name, value in kwargs.items()
+        }
+        return tuple(taken), named
 
-    def _made(self) -> tuple[Check | None, ...]:
-        if self._checks is None:
-            self._checks = tuple([None if hint is None else _check_of(hint) for hint in self._signature.hints])
-        return self._checks
-
-    def _value(self, checks: tuple[Check | None, ...], i: int, value: Any) -> Any:  # noqa: ANN401 — any input
+    def _value(self, checks: tuple[Check | None, ...], i: int, value: Any, *, nested: bool) -> Any:  # noqa: ANN401 — any input
         check = checks[i] if i >= 0 else None
-        if check is None or find_hidden(value) is not None:
+        if check is None or type(value) is Promise or (nested and find_hidden(value) is not None):
             return value
-        problem: str | None = None
         try:
             return check(value)
         except ValidationError as error:
             problem = _problem(error)
         except _MisfitError:
             problem = ""
-        # raised out here, so that no context carries the value along
-        name = self._signature.parameters[i].name
+        # raised here, outside the handlers, so that no context carries the value along
+        parameter = self._signature.parameters[i].name
         raise InputError(
-            f"{self._graph} takes {self._signature.hints[i]} as {name!r}, and got {_size(value)}{problem}; "
-            "nothing was started"
+            f"{self._graph} takes {self._signature.hints[i]} as {parameter!r}, and got {_size(value)}{problem};"
+            " nothing was started"
         )
 
 
@@ -91,21 +96,23 @@ class _MisfitError(Exception):
 def _check_of(hint: Hint) -> Check | None:
     bare = stripped(hint.annotation)
     origin = typing.get_origin(bare) or bare
-    if origin in _LAZY:
+    if origin in _UNTOUCHED:
         return _instance_check(origin)
-    if isinstance(bare, type) and (bare in _EXACT or issubclass(bare, BaseModel)):
-        return _quick(bare, TypeAdapter(hint.annotation))
     try:
+        if isinstance(bare, type) and (bare in _EXACT or issubclass(bare, BaseModel)):
+            return _quick_check(bare, TypeAdapter(hint.annotation))
         return TypeAdapter(hint.annotation, config=ConfigDict(arbitrary_types_allowed=True)).validate_python
     except PydanticUserError:
-        pass
+        pass  # a type with a configuration of its own; it is tried as it is
+    except Exception:  # noqa: BLE001 — annotations are arbitrary; one that pydantic cannot read checks nothing
+        return None
     try:
         return TypeAdapter(hint.annotation).validate_python
-    except Exception:  # noqa: BLE001 — an annotation pydantic cannot read checks nothing
+    except Exception:  # noqa: BLE001 — as above
         return None
 
 
-def _quick(kind: type, adapter: TypeAdapter[Any]) -> Check:
+def _quick_check(kind: type[Any], adapter: TypeAdapter[Any]) -> Check:
     validate = adapter.validate_python
 
     def check(value: Any) -> Any:  # noqa: ANN401 — any input

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncflow._authoring.body import run_body
 from asyncflow._authoring.callee import Callee
@@ -18,18 +18,12 @@ from asyncflow.options import RunOptions
 if TYPE_CHECKING:
     from asyncflow._authoring.wiring import Wiring
 
-_OUTERMOST = ("on_error", "tags", "priority", "fair_key", "weight", "run_id")
-_DEFAULTS = RunOptions()
+_OUTERMOST: Final = ("on_error", "tags", "priority", "fair_key", "weight", "run_id")
+_DEFAULTS: Final = RunOptions()
 
 
-def call_graph(
-    wiring: Wiring,
-    callee: Callee,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    *,
-    key: str | None,
-    where: Place,
+def record_graph(
+    wiring: Wiring, callee: Callee, args: tuple[Any, ...], kwargs: dict[str, Any], *, key: str, where: Place
 ) -> Any:  # noqa: ANN401 — what the body returned
     """Wires the body of a graph in place and returns what it returned.
 
@@ -39,37 +33,35 @@ def call_graph(
     definition = callee.definition
     if not isinstance(definition, GraphDefinition):
         raise PlanError(f"{definition.name} is no graph")
-    path = wiring.key(definition.name) if key is None else key
-    who = f"{wiring.graph_name}/{path}"
+    who = f"{wiring.graph_name}/{key}"
     refuse_run_options(definition, who, where)
     refuse_deployment(wiring, getattr(callee, "deployment", None), who, where)
     args = callee.leading + args
-    definition.signature.check(args, kwargs, who, where)
-    args, kwargs = definition.inputs.values(args, kwargs)
-    after = ordered_after(wiring, callee.order, who, where)
+    definition.signature.check(args, kwargs, who=who, where=where)
+    args, kwargs = definition.inputs.values(args, kwargs, nested=True)
+    after = ordered_after(wiring, callee.order, who=who, where=where) if callee.order else ()
     options = definition.options
-    scope = wiring.scope(path, options.max_concurrent, options.tag_concurrency_limits)
     start = len(wiring.nodes)
     site = replace(
         wiring.site,
-        scope=scope,
-        prefix=f"{path}/",
+        scope=wiring.scope(key, options.max_concurrent, options.tag_concurrency_limits),
+        prefix=f"{key}/",
         after=(*wiring.site.after, *after),
-        start=start if after or not wiring.site.after else wiring.site.start,
+        start=start if after else wiring.site.start,
     )
     with wiring.at(site):
         if definition.static:
-            args, kwargs = promised(wiring, definition, args, kwargs, len(callee.leading))
+            args, kwargs = _promised(wiring, definition, args, kwargs, leading=len(callee.leading))
         output = run_body(wiring, definition, args, kwargs, where)
         if output is None and len(wiring.nodes) > start:
             output = as_end(wiring, start, where)
     return output
 
 
-def promised(
-    wiring: Wiring, definition: GraphDefinition, args: tuple[Any, ...], kwargs: dict[str, Any], leading: int
+def _promised(
+    wiring: Wiring, definition: GraphDefinition, args: tuple[Any, ...], kwargs: dict[str, Any], *, leading: int
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Returns a promise for every parameter: the body of a static graph never sees a value."""
+    """Returns a promise for every parameter: the body of a static graph never sees a value, wherever it stands."""
     signature = definition.signature
     values = signature.bound(args, kwargs)
     positional: list[Any] = []
@@ -77,7 +69,7 @@ def promised(
     for i, (parameter, hint) in enumerate(zip(signature.parameters, signature.hints, strict=True)):
         value = values[parameter.name]
         if i >= leading and type(value) is not Promise:
-            value = wiring.step(same, "(input)", (value,), gives=hint)
+            value = wiring.step(same, f"(input {parameter.name})", (value,), gives=hint)
         if parameter.kind is parameter.KEYWORD_ONLY:
             named[parameter.name] = value
         else:
@@ -92,25 +84,28 @@ def refuse_run_options(definition: GraphDefinition, who: str, where: Place) -> N
         PlanError: naming them.
     """
     options = definition.options
+    if options is _DEFAULTS:
+        return
     given = [name for name in _OUTERMOST if getattr(options, name) != getattr(_DEFAULTS, name)]
     if given:
         raise PlanError(
-            f"{who}, called at {told(where)}, has {', '.join(given)}, which belong to the outermost run and would"
-            " silently not hold here: set them on the graph that is run"
+            f"{who}, called at {told(where)}, has {', '.join(given)}, which belong to the outermost run and would not"
+            " hold here: set them on the graph that is run"
         )
 
 
 def refuse_deployment(wiring: Wiring, deployment: object, who: str, where: Place) -> None:
-    """Refuses a nested graph that is bound to another deployment than the run's; remembers what cannot be judged yet.
+    """Refuses a nested graph that is bound to another deployment than the run's; notes it where that is not known yet.
 
     Raises:
         PlanError: naming both.
     """
     if deployment is None or deployment is wiring.deployment:
         return
+    nested = f"{who}, called at {told(where)}, is bound to {deployment!r}"
     if wiring.deployment is not None:
         raise PlanError(
-            f"{who}, called at {told(where)}, is bound to {deployment!r}, but the run's deployment is"
-            f" {wiring.deployment!r}: one run stays in one; start the other with `.run(…)` inside an op"
+            f"{nested}, and the run belongs to {wiring.deployment!r}: one run stays in one deployment; start the other"
+            " inside an op: `await graph.run(…)`"
         )
-    wiring.deployments.append((deployment, f"{who}, called at {told(where)},"))
+    wiring.bound.append((deployment, nested))

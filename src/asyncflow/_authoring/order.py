@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from asyncflow._authoring.place import Place, told
 from asyncflow._authoring.promise import Promise
@@ -12,28 +12,26 @@ if TYPE_CHECKING:
     from asyncflow._authoring.wiring import Wiring
 
 
-def ordered_after(wiring: Wiring, order: tuple[Any, ...], who: str, where: Place) -> tuple[int, ...]:
+def ordered_after(wiring: Wiring, order: tuple[Any, ...], *, who: str, where: Place) -> tuple[int, ...]:
     """Returns the ids of the results in `order`, each once; lists, tuples and dicts of results count as their parts.
 
     Raises:
         TracingError: for something that is no result.
     """
-    if not order:
-        return ()
     ids: dict[int, None] = {}
-    pending = list(reversed(order))
+    pending: list[object] = list(reversed(order))
     while pending:
         value = pending.pop()
         kind = type(value)
-        if kind is Promise:
+        if type(value) is Promise:
             ids[wiring.ref(value).id] = None
         elif kind is list or kind is tuple:
-            pending.extend(reversed(value))
+            pending.extend(reversed(cast("list[object]", value)))
         elif kind is dict:
-            pending.extend(reversed(value.values()))
+            pending.extend(reversed(cast("dict[object, object]", value).values()))
         else:
             raise TracingError(
-                f"`.after(…)` of {who} at {told(where)} was given a value of type {kind.__name__}, which is there already:"
-                " it takes results of ops, graphs, `each`, `when` or `apply`"
+                f"`.after(…)` of {who}, called at {told(where)}, was given a value of type {kind.__name__}, which is"
+                " there already: it takes results of ops, graphs, `each`, `when` or `apply`"
             )
     return tuple(ids)

@@ -11,10 +11,12 @@ Place: TypeAlias = tuple[str, int]
 
 NOWHERE: Final[Place] = ("", 0)
 
+frame_above: Final = sys._getframe  # pyright: ignore[reportPrivateUsage]  # the only way to a frame, and documented
+
 
 def user_frame() -> FrameType | None:
     """Returns the innermost frame that is not asyncflow's own."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 — the only way to a frame
+    frame: FrameType | None = frame_above(1)
     while frame is not None and _is_own(frame):
         frame = frame.f_back
     return frame

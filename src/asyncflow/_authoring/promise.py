@@ -17,19 +17,18 @@ from __future__ import annotations
 import collections.abc
 import math
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from asyncflow._authoring.current import CURRENT
 from asyncflow._authoring.hint import Hint
-from asyncflow._authoring.refusal import HINTS, refusal, stale
+from asyncflow._authoring.refusal import refusal, stale
 
 if TYPE_CHECKING:
     from asyncflow._authoring.node import Ref
     from asyncflow._authoring.wiring import Wiring
 
 
-@collections.abc.Sequence.register  # so that `case [a, b]` asks for the length, and is refused
 class Promise:
     """The result of a node, while wiring."""
 
@@ -42,14 +41,14 @@ class Promise:
         self.wiring__ = wiring
         self.ref__ = ref
 
+    @property  # type: ignore[misc]  # `isinstance` asks here, and must not get an answer
+    def __class__(self) -> NoReturn:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  # as above
+        raise refusal(self, "`isinstance(…)`, `match` or JSON", "class")
+
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 — the attribute of a value that does not exist yet
         if name.startswith("__") and name.endswith("__"):
-            raise refusal(self, f"`.{name}`", HINTS["dunder"])
+            raise refusal(self, f"`.{name}`", "dunder")
         return recorded(self, getattr, f"(getattr {name})", (self, name))
-
-    @property
-    def __class__(self) -> type:  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride] — `isinstance` asks here, and must not get an answer
-        raise refusal(self, "`isinstance(…)`, `match` or JSON", HINTS["class"])
 
     def __getitem__(self, key: Any) -> Any:  # noqa: ANN401 — the item of a value that does not exist yet
         if type(key) is slice:
@@ -61,7 +60,7 @@ class Promise:
     def __iter__(self) -> Iterator[Any]:
         hint = hint_of_promise(self)
         if hint is None or hint.parts is None:
-            raise refusal(self, "a loop, `list(…)` or unpacking", HINTS["iter"])
+            raise refusal(self, "a loop, `list(…)` or unpacking", "iter")
         return iter([self[i] for i in range(len(hint.parts))])
 
     def __repr__(self) -> str:
@@ -80,17 +79,17 @@ def hint_of_promise(promise: Promise) -> Hint | None:
 
 
 def recorded(
-    promise: Promise, fn: Callable[..., Any], key: str, args: tuple[Any, ...], *, gives: Hint | None = None
+    promise: Promise, fn: Callable[..., Any], name: str, args: tuple[Any, ...], *, gives: Hint | None = None
 ) -> Any:  # noqa: ANN401 — the promise of any value
     """Returns the promise of `fn(*args)` as a free inline step."""
     wiring = CURRENT.get()
     if wiring is None or wiring.closed:
         raise stale(promise)
-    return wiring.step(fn, key, args, gives=gives)
+    return wiring.step(fn, name, args, gives=gives)
 
 
 def _part(parts: tuple[Hint | None, ...] | None, key: object) -> Hint | None:
-    if parts is not None and type(key) is int and -len(parts) <= key < len(parts):
+    if parts is not None and isinstance(key, int) and -len(parts) <= key < len(parts):
         return parts[key]
     return None
 
@@ -99,46 +98,32 @@ def _taken(value: Any, start: Any, stop: Any, step: Any) -> Any:  # noqa: ANN401
     return value[start:stop:step]
 
 
-_BOTH_WAYS: Final = {
-    "add": operator.add,
-    "sub": operator.sub,
-    "mul": operator.mul,
-    "truediv": operator.truediv,
-    "floordiv": operator.floordiv,
-    "mod": operator.mod,
-    "pow": pow,
-    "matmul": operator.matmul,
-    "and": operator.and_,
-    "or": operator.or_,
-    "xor": operator.xor,
-    "lshift": operator.lshift,
-    "rshift": operator.rshift,
+Function = Callable[..., Any]
+_PAIR: Final = Hint(tuple[Any, Any])
+
+_BOTH_WAYS: Final = (
+    "add", "sub", "mul", "truediv", "floordiv", "mod", "divmod", "pow", "matmul",
+    "and", "or", "xor", "lshift", "rshift",
+)  # fmt: skip
+_ONE_WAY: Final = (
+    "eq", "ne", "lt", "le", "gt", "ge", "neg", "pos", "invert", "abs", "round", "floor", "ceil", "trunc",
+)  # fmt: skip
+_NOT_OPERATORS: Final[Mapping[str, Function]] = {
+    "pow": pow,  # takes a modulus
     "divmod": divmod,
-}
-_ONE_WAY: Final = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "lt": operator.lt,
-    "le": operator.le,
-    "gt": operator.gt,
-    "ge": operator.ge,
-    "neg": operator.neg,
-    "pos": operator.pos,
-    "invert": operator.invert,
-    "abs": abs,
     "round": round,
     "floor": math.floor,
     "ceil": math.ceil,
     "trunc": math.trunc,
 }
-_REFUSED: Final = {
+_REFUSED: Final[Mapping[str, tuple[str, str]]] = {
     "bool": ("`if`, `not`, `and`, `or`, `in`, `assert` or `max`", "bool"),
     "len": ("`len(…)`", "len"),
     "length_hint": ("`len(…)`", "len"),
     "contains": ("`in`", "contains"),
     "index": ("`range(…)` or an index", "index"),
     "int": ("`int(…)`", "int"),
-    "float": ("`float(…)` or a number", "float"),
+    "float": ("`float(…)` or a function of numbers", "float"),
     "complex": ("`complex(…)`", "complex"),
     "bytes": ("`bytes(…)`", "bytes"),
     "str": ("`str(…)` or a text made of it", "str"),
@@ -156,7 +141,7 @@ _REFUSED: Final = {
     "reversed": ("`reversed(…)`", "reversed"),
     "setitem": ("setting an item", "set"),
     "delitem": ("deleting an item", "set"),
-    "hash": ("a dict key or set member, or looking it up in one,", "hash"),
+    "hash": ("a dict key, a set member, or looking it up in one,", "hash"),
     "instancecheck": ("`isinstance(…, x)`", "class"),
     "subclasscheck": ("`issubclass(…, x)`", "class"),
     "reduce_ex": ("pickling", "pickle"),
@@ -164,35 +149,41 @@ _REFUSED: Final = {
 }
 
 
-def _recording(name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
+def _recording(name: str, fn: Function) -> Function:
+    gives = _PAIR if fn is divmod else None
+
     def method(self: Promise, *others: Any) -> Any:  # noqa: ANN401 — operands are any values
-        return recorded(self, fn, f"({name})", (self, *others))
+        return recorded(self, fn, f"({name})", (self, *others), gives=gives)
 
     return method
 
 
-def _recording_reflected(name: str, fn: Callable[..., Any]) -> Callable[..., Any]:
-    def method(self: Promise, other: Any) -> Any:  # noqa: ANN401 — operands are any values
-        return recorded(self, fn, f"({name})", (other, self))
+def _recording_reflected(name: str, fn: Function) -> Function:
+    gives = _PAIR if fn is divmod else None
+
+    def method(self: Promise, other: Any, *_: None) -> Any:  # noqa: ANN401 — operands are any values
+        return recorded(self, fn, f"({name})", (other, self), gives=gives)
 
     return method
 
 
 def _refusing(what: str, hint: str) -> Callable[..., NoReturn]:
     def method(self: Promise, *_: object, **__: object) -> NoReturn:
-        raise refusal(self, what, HINTS[hint])
+        raise refusal(self, what, hint)
 
     return method
 
 
 def _equip() -> None:
-    for name, fn in _BOTH_WAYS.items():
+    for name in (*_BOTH_WAYS, *_ONE_WAY):
+        fn: Function = _NOT_OPERATORS[name] if name in _NOT_OPERATORS else getattr(operator, f"__{name}__")
         setattr(Promise, f"__{name}__", _recording(name, fn))
-        setattr(Promise, f"__r{name}__", _recording_reflected(name, fn))
-    for name, fn in _ONE_WAY.items():
-        setattr(Promise, f"__{name}__", _recording(name, fn))
+        if name in _BOTH_WAYS:
+            setattr(Promise, f"__r{name}__", _recording_reflected(name, fn))
     for name, (what, hint) in _REFUSED.items():
         setattr(Promise, f"__{name}__", _refusing(what, hint))
+    # so that `case [a, b]` asks for the length, and is refused
+    collections.abc.Sequence.register(Promise)  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]  # an ABC has it, typeshed's protocol does not
 
 
 _equip()

@@ -7,6 +7,7 @@ Annotations are resolved at first use, since they may name what is defined later
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
 import typing
@@ -14,10 +15,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from asyncflow._authoring.hint import EMPTY, Hint, hint_of
+from asyncflow._authoring.place import Place, told, user_place
 from asyncflow.errors import PlanError, did_you_mean
 
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-_VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_MANY: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _WORD: Final = re.compile(r"[^\W\d]\w*")
 
 
@@ -27,6 +29,15 @@ class Signature:
     Args:
         fn: The function.
         nearby: Names from where it was defined that its annotations use; functions do not keep these themselves.
+
+    Attributes:
+        parameters: The parameters in order.
+        index: The place of each parameter by name.
+        positional: How many can be given by position, apart from `*args`.
+        rest: The place of `*args`, or -1.
+        keyworded: The place of `**kwargs`, or -1.
+        exact: A number of arguments by position that is right without any by name, or -1.
+        accepted: For each parameter, the hints of results that were compared with it and may be right.
     """
 
     __slots__ = (
@@ -48,11 +59,11 @@ class Signature:
         self._fn = fn
         self._nearby = nearby
         self.parameters = tuple(inspect.signature(fn).parameters.values())
-        self.positional = sum(p.kind in _POSITIONAL for p in self.parameters)
-        self.index = {p.name: i for i, p in enumerate(self.parameters)}
-        kinds = [p.kind for p in self.parameters]
-        self.rest = kinds.index(_VARIADIC[0]) if _VARIADIC[0] in kinds else -1
-        self.keyworded = kinds.index(_VARIADIC[1]) if _VARIADIC[1] in kinds else -1
+        kinds = [parameter.kind for parameter in self.parameters]
+        self.index = {parameter.name: i for i, parameter in enumerate(self.parameters)}
+        self.positional = sum(kind in _POSITIONAL for kind in kinds)
+        self.rest = kinds.index(_MANY[0]) if _MANY[0] in kinds else -1
+        self.keyworded = kinds.index(_MANY[1]) if _MANY[1] in kinds else -1
         needs_names = any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in self.parameters)
         self.exact = -1 if needs_names else self.positional
         self.accepted: tuple[set[Hint], ...] = tuple([set() for _ in self.parameters])
@@ -63,115 +74,126 @@ class Signature:
     @property
     def hints(self) -> tuple[Hint | None, ...]:
         """What is known of each parameter, in order."""
-        if self._hints is None:
-            self._resolve()
-        return self._hints or ()
+        return self._resolved() if self._hints is None else self._hints
 
     @property
     def returns(self) -> Hint | None:
         """What is known of the result."""
         if self._hints is None:
-            self._resolve()
+            self._resolved()
         return self._returns
 
-    def check(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], who: str, where: tuple[str, int]) -> None:
-        """Refuses a call that the function could not take.
+    def check(
+        self,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        *,
+        who: str,
+        where: Place | None = None,
+        partial: bool = False,
+    ) -> None:
+        """Refuses a call that the function could not take; where `partial`, arguments may be missing.
 
         Raises:
             PlanError: naming the parameter, with the nearest name where one was misspelt.
         """
-        shape = (len(args), *kwargs)
+        shape = (partial, len(args), *kwargs)
         if shape in self._shapes:
             return
-        problem = self._problem(len(args), kwargs)
+        problem = self._unfit(len(args), kwargs) or (None if partial else self._missing(len(args), kwargs))
         if problem is not None:
-            raise PlanError(f"{who} {problem} ({where[0]}:{where[1]}); it takes {self}")
+            raise PlanError(f"{who} {problem}, at {told(where or user_place())}; its parameters are {self}")
         self._shapes.add(shape)
 
-    def _problem(self, given: int, kwargs: Mapping[str, Any]) -> str | None:
+    def _unfit(self, given: int, kwargs: Mapping[str, Any]) -> str | None:
         if given > self.positional and self.rest < 0:
-            return f"takes {self.positional} arguments by position, {given} were given"
+            return f"takes {self.positional} arguments by position, and {given} were given"
         for name in kwargs:
             i = self.index.get(name, -1)
-            known = i >= 0 and self.parameters[i].kind not in (inspect.Parameter.POSITIONAL_ONLY, *_VARIADIC)
+            known = i >= 0 and self.parameters[i].kind not in (inspect.Parameter.POSITIONAL_ONLY, *_MANY)
             if not known and self.keyworded < 0:
-                names = [p.name for p in self.parameters if p.kind not in _VARIADIC]
+                names = [parameter.name for parameter in self.parameters if parameter.kind not in _MANY]
                 return f"has no parameter {name!r}{did_you_mean(name, names)}"
             if known and i < min(given, self.positional):
                 return f"got {name!r} twice, by position and by name"
-        for i, parameter in enumerate(self.parameters):
-            if parameter.kind in _VARIADIC or parameter.default is not parameter.empty or parameter.name in kwargs:
-                continue
-            if i >= given or parameter.kind is parameter.KEYWORD_ONLY:
-                return f"is missing {parameter.name!r}"
         return None
 
+    def _missing(self, given: int, kwargs: Mapping[str, Any]) -> str | None:
+        missing = [
+            repr(parameter.name)
+            for i, parameter in enumerate(self.parameters)
+            if parameter.kind not in _MANY
+            and parameter.default is parameter.empty
+            and parameter.name not in kwargs
+            and (i >= given or parameter.kind is parameter.KEYWORD_ONLY)
+        ]
+        return f"is missing {' and '.join(missing)}" if missing else None
+
     def place(self, position: int) -> int:
-        """Returns the index of the parameter that takes the argument at `position`, or -1."""
+        """Returns which parameter takes the argument at `position`."""
         return position if position < self.positional else self.rest
 
     def place_of(self, name: str) -> int:
-        """Returns the index of the parameter that takes the argument called `name`, or -1."""
+        """Returns which parameter takes the argument called `name`."""
         return self.index.get(name, self.keyworded)
 
     def bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the value of every parameter by name, defaults included; the call was checked before."""
         values: dict[str, Any] = {}
         for i, parameter in enumerate(self.parameters):
+            name = parameter.name
             if i == self.rest:
-                values[parameter.name] = args[self.positional :]
+                values[name] = args[self.positional :]
             elif i == self.keyworded:
-                values[parameter.name] = {k: v for k, v in kwargs.items() if k not in self.index}
-            elif i < len(args) and i < self.positional:
-                values[parameter.name] = args[i]
-            elif parameter.name in kwargs:
-                values[parameter.name] = kwargs[parameter.name]
+                values[name] = {key: value for key, value in kwargs.items() if key not in self.index}
+            elif i < min(len(args), self.positional):
+                values[name] = args[i]
+            elif name in kwargs:
+                values[name] = kwargs[name]
             elif parameter.default is not parameter.empty:
-                values[parameter.name] = parameter.default
+                values[name] = parameter.default
         return values
 
-    def _resolve(self) -> None:
+    def _resolved(self) -> tuple[Hint | None, ...]:
         known = resolved(self._fn, self._nearby)
         self._returns = hint_of(known.get("return", EMPTY))
-        self._hints = tuple([hint_of(known.get(p.name, EMPTY)) for p in self.parameters])
+        self._hints = tuple([hint_of(known.get(parameter.name, EMPTY)) for parameter in self.parameters])
+        return self._hints
 
     def __str__(self) -> str:
-        return "(" + ", ".join(_written(p) for p in self.parameters) + ")"
+        return "(" + ", ".join(_written(parameter) for parameter in self.parameters) + ")"
 
 
 def _written(parameter: inspect.Parameter) -> str:
-    """Returns a parameter with its name and kind only: defaults may be anything, and long."""
-    stars = {_VARIADIC[0]: "*", _VARIADIC[1]: "**"}.get(parameter.kind, "")
-    return f"{stars}{parameter.name}{'=…' if parameter.default is not parameter.empty else ''}"
+    """Returns a parameter without annotation; defaults may be anything, and long."""
+    if parameter.kind is parameter.VAR_POSITIONAL:
+        return f"*{parameter.name}"
+    if parameter.kind is parameter.VAR_KEYWORD:
+        return f"**{parameter.name}"
+    return parameter.name if parameter.default is parameter.empty else f"{parameter.name}=…"
 
 
 def resolved(fn: Callable[..., Any], nearby: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns the annotations of a function as objects; one that cannot be resolved is left out."""
-    try:
+    with contextlib.suppress(Exception):  # annotations are arbitrary code; where one fails, they are tried one by one
         return typing.get_type_hints(fn, localns=dict(nearby), include_extras=True)
-    except Exception:  # noqa: BLE001 — annotations are arbitrary code; the others are tried one by one
-        return _resolved_singly(fn, nearby)
-
-
-def _resolved_singly(fn: Callable[..., Any], nearby: Mapping[str, Any]) -> Mapping[str, Any]:
     known: dict[str, Any] = {}
     for name, annotation in getattr(fn, "__annotations__", {}).items():
-        lone = _bearer(name, annotation, fn)
-        try:
-            known.update(typing.get_type_hints(lone, localns=dict(nearby), include_extras=True))
-        except Exception:  # noqa: BLE001, PERF203, S112 — an annotation that cannot be resolved says nothing
-            continue
+        with contextlib.suppress(Exception):  # one that cannot be resolved says nothing
+            known.update(
+                typing.get_type_hints(_bearer(name, annotation, fn), localns=dict(nearby), include_extras=True)
+            )
     return known
 
 
 def _bearer(name: str, annotation: object, fn: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function that has one annotation of `fn` and its globals."""
+    """Returns a function that has one annotation of `fn`, and through `__wrapped__` its globals."""
 
     def bearer() -> None:
         """Carries one annotation."""
 
     bearer.__annotations__ = {name: annotation}
-    bearer.__wrapped__ = fn  # type: ignore[attr-defined] # pyright: ignore[reportFunctionMemberAccess] — get_type_hints finds the globals through it
+    bearer.__dict__["__wrapped__"] = fn
     return bearer
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
+from asyncflow._authoring.arguments import refuse_hidden
 from asyncflow._authoring.callee import Callee, SettledCallee
 from asyncflow._authoring.current import CURRENT
-from asyncflow._authoring.arguments import refuse_hidden
 from asyncflow._authoring.node import Node, NodeKind
 from asyncflow._authoring.place import Place, told, user_place
 from asyncflow._authoring.promise import Promise
@@ -54,19 +54,18 @@ def apply(fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     if wiring is None or wiring.closed:
         raise TracingError(f"apply(…) was called outside a graph, at {told(where)}: there, call the function itself")
     if isinstance(fn, (Callee, SettledCallee)):
-        raise TracingError(f"apply(…) at {told(where)} was given an op or a graph: call it, `fetch(x)`; apply is for plain functions")
+        raise TracingError(f"apply(…) at {told(where)} was given an op or a graph: call it, it is wired by itself")
     if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
-        raise TracingError(f"apply(…) at {told(where)} was given the async function {step_name(fn)}: put @op on it and call it")
-    refuse_hidden(fn, f"the function of apply(…)", where)
+        raise TracingError(f"apply(…) at {told(where)} was given {step_name(fn)}, an async function: put @op on it")
+    refuse_hidden(fn, "the function of apply(…)", where)
     step: Any = wiring.step(fn, step_name(fn), args, kwargs, shown=True)
-    return step  # type: ignore[no-any-return] — a promise stands for the R
+    return cast("R", step)
 
 
 def step_name(fn: Callable[..., Any]) -> str:
     """Returns what the key of a step begins with: the function's name, `apply` where it has none that can be one."""
-    if isinstance(fn, functools.partial):
-        return step_name(fn.func)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType] — the function of any partial
-    name = getattr(fn, "__name__", "")
+    inner: Any = fn.func if isinstance(fn, functools.partial) else fn  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # the function of any partial
+    name = getattr(inner, "__name__", "")
     return name if isinstance(name, str) and name.isidentifier() else "apply"
 
 
@@ -75,16 +74,16 @@ def same(value: Any) -> Any:  # noqa: ANN401 — any value
     return value
 
 
-def as_promise(wiring: Wiring, value: Any, key: str, where: Place) -> Promise:  # noqa: ANN401 — what a body returned
-    """Returns the promise of a value that may be a promise, a container with some, or real."""
-    if type(value) is Promise:
-        ref = wiring.ref(value)
-        return value if value.wiring__ is wiring else Promise(wiring, ref)
-    return wiring.step(same, "(value)", (value,))
+def as_promise(wiring: Wiring, value: object) -> Promise:
+    """Returns the local promise of a value that may be a promise, a container with some, or real."""
+    if type(value) is not Promise:
+        return wiring.step(same, "(value)", (value,))
+    return value if value.wiring__ is wiring else Promise(wiring, wiring.ref(value))
 
 
 def as_end(wiring: Wiring, start: int, where: Place) -> Promise:
     """Returns the promise of None that is kept when all nodes from `start` on have ended."""
     read = {i for node in wiring.nodes[start:] for i in (*node.sources, *node.after, node.gate, node.items)}
-    ends = tuple([i for i in range(start, len(wiring.nodes)) if i not in read])
+    last = len(wiring.nodes)  # what belongs to a settled call in here is waited for by its outcome
+    ends = tuple([i for i in range(start, last) if i not in read and wiring.nodes[i].settled < start])
     return wiring.add(Node(NodeKind.STEP, wiring.key("(end)"), fn=same, args=(None,), after=ends, where=where))

@@ -9,10 +9,10 @@ captures it. Promises of any other wiring are refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from asyncflow._authoring.arguments import absorbed
 from asyncflow._authoring.current import CURRENT
@@ -21,22 +21,20 @@ from asyncflow._authoring.node import Node, NodeKind, Ref, Scope
 from asyncflow._authoring.place import NOWHERE, Place, user_place
 from asyncflow._authoring.promise import Promise
 from asyncflow._authoring.refusal import stale
+from asyncflow.options import TagLimit
 
 if TYPE_CHECKING:
     from asyncflow._authoring.definition import GraphDefinition
 
-UNSETTLED: Final = -2
-"""The `settled` of nodes wired inside a settled call whose OUTCOME node has no id yet."""
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Site:
-    """Where new nodes stand.
+    """Where new nodes stand. Never changed (not a frozen dataclass: those cost four times as much to make).
 
     Args:
         scope: The scope.
         prefix: What keys begin with.
-        after: Ids that roots of this site start after.
+        after: Ids that the roots of this site start after.
         start: The first id of what `after` holds for.
         gate: The gate of the branch, or -1.
         settled: The OUTCOME node that tolerates failures, or -1.
@@ -53,15 +51,10 @@ class Site:
     stage: int = 0
     lead: int = -1
 
-    @property
-    def plain(self) -> bool:
-        """True where nothing but scope and prefix matters, as nearly everywhere."""
-        return not self.after and self.gate < 0 and self.settled == -1 and not self.stage and self.lead < 0
-
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """The items of an `each` that were wired one by one: results, names, and the first node of each chain."""
+    """The items of an `each` that were wired one by one: results, names, first node of each chain, stages before."""
 
     results: tuple[int, ...]
     names: tuple[str, ...]
@@ -72,16 +65,31 @@ class Items:
 class Wiring:
     """What is recorded while the body of a graph runs.
 
-    `output` is what the body returned: a `Ref`, or a constant. `inputs` has name and id of every INPUT node.
+    Args:
+        graph_name: The graph's name.
+        parent: The enclosing wiring, for what an `each` repeats.
+        static: True where all inputs are promises.
+        deployment: What the graph that is run is bound to, as far as it is known.
+
+    Attributes:
+        nodes: The nodes; a node's id is its position.
+        refs: The one reference to each node.
+        output: What the body returned: a `Ref`, or a constant.
+        inputs: Name and id of every INPUT node.
+        scopes: The graph itself, then its nested calls.
+        items: By the id of a COLLECT node, what it collects.
+        outside: The captured results, as references of the parent.
+        calls: The graphs whose bodies are running, outermost first.
+        bound: Deployments that nested graphs are bound to, where they could not be compared yet.
     """
 
     __slots__ = (
         "_captured",
         "_names",
+        "bound",
         "calls",
         "closed",
         "deployment",
-        "deployments",
         "graph_name",
         "inputs",
         "items",
@@ -89,18 +97,22 @@ class Wiring:
         "output",
         "outside",
         "parent",
-        "plain",
         "refs",
+        "root",
         "scopes",
         "site",
         "static",
     )
 
-    def __init__(self, graph_name: str, *, parent: Wiring | None = None, static: bool = False) -> None:
+    def __init__(
+        self, graph_name: str, *, parent: Wiring | None = None, static: bool = False, deployment: object = None
+    ) -> None:
         self.graph_name = graph_name
         self.parent = parent
+        self.root: Wiring = self if parent is None else parent.root
         self.static = static
         self.closed = False
+        self.deployment = deployment
         self.nodes: list[Node] = []
         self.refs: list[Ref] = []
         self.output: Any = None
@@ -109,12 +121,10 @@ class Wiring:
         self.items: dict[int, Items] = {}
         self.outside: list[Ref] = []
         self.calls: list[GraphDefinition] = [] if parent is None else parent.calls
-        self.deployment: object = None if parent is None else parent.deployment
-        self.deployments: list[tuple[object, str]] = [] if parent is None else parent.deployments
+        self.bound: list[tuple[object, str]] = [] if parent is None else parent.bound
         self._captured: dict[int, Ref] = {}
         self._names: dict[str, int] = {}
         self.site = Site()
-        self.plain = True
 
     # ── recording ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -128,16 +138,14 @@ class Wiring:
     def add(self, node: Node) -> Promise:
         """Records a node at the site and returns the promise of its result."""
         site = self.site
-        if not self.plain:
-            if site.after and not any(i >= site.start for i in (*node.sources, node.gate)):
-                node.after = tuple(dict.fromkeys((*node.after, *site.after)))
-            if node.gate < 0:
-                node.gate = site.gate
-            node.settled = site.settled
-            node.stage += site.stage
-            if node.lead < 0:
-                node.lead = site.lead
+        if site.after and not any(i >= site.start for i in (*node.sources, site.gate)):
+            node.after = tuple(dict.fromkeys((*node.after, *site.after)))
         node.scope = site.scope
+        node.gate = site.gate
+        node.settled = site.settled
+        node.stage += site.stage
+        if node.lead < 0:
+            node.lead = site.lead
         ref = Ref(len(self.nodes))
         self.nodes.append(node)
         self.refs.append(ref)
@@ -153,9 +161,9 @@ class Wiring:
         gives: Hint | None = None,
         shown: bool = False,
     ) -> Promise:
-        """Records a plain function to be called inline with results."""
+        """Records a plain function that is called inline with results."""
         where = user_place()
-        taken = absorbed(self, args, kwargs, name, where)
+        taken = absorbed(self, args, kwargs, who=name, where=where)
         return self.add(
             Node(
                 NodeKind.STEP,
@@ -177,24 +185,22 @@ class Wiring:
         self.inputs.append((name, promise.ref__.id))
         return promise
 
-    def scope(self, path: str, max_concurrent: int | None, tag_limits: tuple[Any, ...]) -> int:
+    def scope(self, path: str, max_concurrent: int | None, tag_limits: tuple[TagLimit, ...]) -> int:
         """Opens the scope of a nested call and returns its number."""
         self.scopes.append(Scope(self.site.scope, path, max_concurrent, tag_limits))
         return len(self.scopes) - 1
 
     @contextmanager
-    def at(self, site: Site) -> Iterator[None]:
+    def at(self, site: Site) -> Generator[None]:
         """New nodes stand at `site` meanwhile."""
         before, self.site = self.site, site
-        was_plain, self.plain = self.plain, site.plain
         try:
             yield
         finally:
             self.site = before
-            self.plain = was_plain
 
     @contextmanager
-    def going_on(self) -> Iterator[None]:
+    def going_on(self) -> Generator[None]:
         """Calls of ops are recorded here meanwhile; afterwards the promises are of no more use."""
         token = CURRENT.set(self)
         try:
@@ -224,22 +230,22 @@ class Wiring:
         ref = promise.ref__
         node = owner.nodes[ref.id]
         for inner in reversed(chain):
-            ref = inner.capture(ref, node)
+            ref = inner._capture(ref, node)
         return ref
 
-    def capture(self, outer: Ref, node: Node) -> Ref:
+    def _capture(self, outer: Ref, node: Node) -> Ref:
         """Returns the local reference of a result from outside."""
         known = self._captured.get(id(outer))
         if known is None:
             with self.at(Site()):
-                promise = self.add(Node(NodeKind.CAPTURE, f"(outside {node.key})", where=node.where, gives=node.gives))
+                promise = self.add(Node(NodeKind.CAPTURE, f"({node.key})", where=node.where, gives=node.gives))
             known = self._captured[id(outer)] = promise.ref__
             self.outside.append(outer)
         return known
 
-    def captured_first(self) -> None:
-        """Renumbers the nodes of a fragment so that captured results follow the item at once."""
-        order = sorted(range(len(self.nodes)), key=lambda i: (_rank(self.nodes[i].kind), i))
+    def renumber(self) -> None:
+        """Puts the captured results of a fragment right after its item, in the order of their capture."""
+        order = sorted(range(len(self.nodes)), key=lambda i: (_RANK.get(self.nodes[i].kind, 2), i))
         if order == list(range(len(order))):
             return
         new = {old: i for i, old in enumerate(order)}
@@ -256,10 +262,4 @@ class Wiring:
             node.items = new.get(node.items, -1)
 
 
-def _rank(kind: NodeKind) -> int:
-    return {NodeKind.ITEM: 0, NodeKind.CAPTURE: 1}.get(kind, 2)
-
-
-def inside(site: Site, **changes: Any) -> Site:  # noqa: ANN401 — the fields of a site
-    """Returns a site within `site`."""
-    return replace(site, **changes)
+_RANK: Mapping[NodeKind, int] = {NodeKind.ITEM: 0, NodeKind.CAPTURE: 1}

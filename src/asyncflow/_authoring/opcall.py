@@ -1,0 +1,89 @@
+"""Recording a call of an op in general: named arguments, containers, methods, `.after`, anything a site may ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from asyncflow._authoring.arguments import absorbed
+from asyncflow._authoring.callee import Callee
+from asyncflow._authoring.definition import OpDefinition
+from asyncflow._authoring.hint import Hint, disproves
+from asyncflow._authoring.node import Node, NodeKind
+from asyncflow._authoring.order import ordered_after
+from asyncflow._authoring.place import Place, told
+from asyncflow._authoring.promise import Promise
+from asyncflow.errors import PlanError
+
+if TYPE_CHECKING:
+    from asyncflow._authoring.wiring import Wiring
+
+
+def record_op(
+    wiring: Wiring, callee: Callee, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, key: str, where: Place
+) -> Promise:
+    """Records a call of an op, whatever its arguments and its site are.
+
+    Raises:
+        TracingError: for a promise that hides, or belongs to another wiring.
+        PlanError: for arguments that the function cannot take.
+    """
+    return wiring.add(op_node(wiring, callee, args, kwargs, key=key, where=where))
+
+
+def op_node(
+    wiring: Wiring, callee: Callee, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, key: str, where: Place
+) -> Node:
+    """Returns the node of a call of an op, not yet recorded."""
+    definition = callee.definition
+    if not isinstance(definition, OpDefinition):
+        raise PlanError(f"{definition.name} is no op")
+    signature = definition.signature
+    who = f"{wiring.graph_name}/{key}"
+    args = callee.leading + args
+    if kwargs or len(args) != signature.exact:
+        signature.check(args, kwargs, who=who, where=where)
+    for i, value in enumerate(args):
+        compare_value(wiring, value, definition, signature.place(i), who=who, where=where)
+    for name, value in kwargs.items():
+        compare_value(wiring, value, definition, signature.place_of(name), who=who, where=where)
+    taken = absorbed(wiring, args, kwargs, who=who, where=where)
+    return Node(
+        NodeKind.OP,
+        key,
+        definition,
+        args=taken.args,
+        kwargs=taken.kwargs,
+        refs=taken.refs,
+        sources=taken.sources,
+        after=ordered_after(wiring, callee.order, who=who, where=where) if callee.order else (),
+        shown=True,
+        where=where,
+        gives=signature.returns,
+    )
+
+
+def compare_value(wiring: Wiring, value: object, definition: OpDefinition, i: int, *, who: str, where: Place) -> None:
+    """Compares an argument, where it is a promise, with the parameter that takes it."""
+    if type(value) is not Promise:
+        return
+    wiring.ref(value)  # one of another wiring is refused before its type is
+    gives = value.wiring__.nodes[value.ref__.id].gives
+    if gives is not None and gives not in definition.signature.accepted[i]:
+        compare(gives, definition, i, who=who, where=where)
+
+
+def compare(gives: Hint, definition: OpDefinition, i: int, *, who: str, where: Place) -> None:
+    """Refuses a result that cannot be what a parameter takes; remembers one that can.
+
+    Raises:
+        PlanError: naming the parameter and both types.
+    """
+    signature = definition.signature
+    takes = signature.hints[i]
+    if takes is not None and disproves(gives, takes):
+        raise PlanError(
+            f"{who}, called at {told(where)}, takes {takes} as {signature.parameters[i].name!r}, and is given a result"
+            f" of type {gives}: change one of the annotations, or put a step between: `apply(convert, x)`"
+        )
+    signature.accepted[i].add(gives)

@@ -1,0 +1,62 @@
+"""Results that nothing uses: the backstop for what a promise cannot see, such as `x is None`."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncflow._authoring.node import Node, NodeKind, Ref
+
+if TYPE_CHECKING:
+    from asyncflow._authoring.wiring import Wiring
+
+_RESULTS: Final = frozenset({NodeKind.OP, NodeKind.COLLECT, NodeKind.MAP, NodeKind.OUTCOME})
+_said: dict[Any, Any] = {}
+
+
+class UnusedResultWarning(UserWarning):
+    """The result of an op is not None, and nothing in its graph uses it."""
+
+
+def warn_of_unused(wiring: Wiring) -> None:
+    """Warns of every result that is not None and used nowhere, once for each line that wired one."""
+    nodes = wiring.nodes
+    used = bytearray(len(nodes))
+    output = wiring.output
+    if type(output) is Ref:
+        used[output.id] = 1
+    for node in nodes:
+        for i in node.sources:
+            used[i] = 1
+        for i in node.after:
+            used[i] = 1
+        if node.items >= 0:
+            used[node.items] = 1
+        if node.fragment is not None:
+            for i in node.fragment.captures:
+                used[i] = 1
+    if 0 not in used:
+        return
+    for i, node in enumerate(nodes):
+        if not used[i] and node.kind in _RESULTS and node.gives is not None and node.gives.valued:
+            if node.kind is NodeKind.COLLECT and _continued(wiring, i):
+                continue
+            _warn(wiring, node)
+
+
+def _continued(wiring: Wiring, collector: int) -> bool:
+    """True where a further `each` takes the items one by one, so that nobody needs the list."""
+    items = wiring.items[collector].results
+    read = {i for j, node in enumerate(wiring.nodes) if j != collector for i in node.sources}
+    return any(i in read for i in items)
+
+
+def _warn(wiring: Wiring, node: Node) -> None:
+    name = node.key.removeprefix("(settled ").removesuffix(")")
+    message = (
+        f"the result of {wiring.graph_name}/{name}, {node.gives}, is used nowhere. If `x is None` or `x is …` was asked"
+        " of it: that cannot be seen, write `x == …` or `apply(lambda value: value is None, x)`. If it is called for"
+        " its effect: return it, order something `.after(…)` it, or annotate it `-> None`"
+    )
+    file, line = node.where
+    warnings.warn_explicit(message, UnusedResultWarning, file or "<unknown>", line, registry=_said)
