@@ -45,9 +45,8 @@ def test_a_failure_abandons_dependents_and_lets_independent_branches_finish() ->
     """Row 18: the op FAILED, dependents ABANDONED with the cause named, siblings finish, the run FAILED."""
 
     @graph
-    def mixed() -> int:
-        good.options(name="sibling")(7)
-        return add(add(bad(), good()), good())
+    def mixed() -> list[int]:
+        return [good.options(name="sibling")(7), add(add(bad(), good()), good())]
 
     result = run_virtual(mixed.try_run)
     assert result.status is RunStatus.FAILED
@@ -400,9 +399,8 @@ def test_an_op_whose_eager_child_outlives_it() -> None:
         return "left"
 
     @graph
-    def two() -> str:
-        leaves.options(name="fails")(True)
-        return leaves(False)
+    def two() -> list[str]:
+        return [leaves.options(name="fails")(True), leaves(False)]
 
     async def main():
         asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)

@@ -167,9 +167,9 @@ def test_a_demand_that_never_fits_is_refused_before_anything_runs() -> None:
         started.append("first")
 
     @graph
-    def wide() -> None:
+    def wide() -> float:
         first()
-        nap.options(pool={"p": 3}, name="wide")(1.0)
+        return nap.options(pool={"p": 3}, name="wide")(1.0)
 
     deployment = Deployment("d", concurrency={"pools": {"limits": {"p": 2}}})
     with pytest.raises(DemandError, match=r"wide/wide asks for 3 of 'p', whose limit is 2"):
@@ -211,12 +211,14 @@ def test_a_wide_op_starts_amid_a_stream_of_small_ones() -> None:
         return step + 1
 
     @graph
-    def mixed() -> None:
+    def mixed() -> list[float]:
+        lanes: list[float] = []
         for _ in range(5):
             step: int = 0
             for _ in range(200):
                 step = small(step)
-        nap.options(pool={"p": 4}, name="wide", priority=-1)(1.0)
+            lanes.append(step)
+        return [*lanes, nap.options(pool={"p": 4}, name="wide", priority=-1)(1.0)]
 
     deployment = Deployment("d", concurrency={"pools": {"limits": {"p": 4}}})
     result = run_virtual(mixed.on(deployment).try_run)

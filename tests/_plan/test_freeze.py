@@ -67,9 +67,8 @@ def test_heights_are_the_longest_way_to_the_end() -> None:
         return x
 
     @graph
-    def three() -> int:
-        a.options(name="short")(0)
-        return a(a(a(1)) + 1)
+    def three() -> list[int]:
+        return [a.options(name="short")(0), a(a(a(1)) + 1)]
 
     plan = three.plan()
     heights = {node.key: round(node.height, 3) for node in plan.nodes if node.shown}

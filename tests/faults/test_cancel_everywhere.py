@@ -99,7 +99,7 @@ def failing_fast() -> list[int]:
 
 @graph(max_concurrent=2)
 def nested() -> int:
-    return nap(wide.options(max_concurrent=1)()[0])
+    return nap(apply(sum, wide.options(max_concurrent=1)()))
 
 
 @graph(static=True)
