@@ -18,6 +18,8 @@ from asyncflow._plan.rank import measure
 from asyncflow._plan.scope import Scope, Shape
 from asyncflow.errors import PlanError
 
+OP = NodeKind.OP
+
 
 def freeze(wiring: Wiring, *, name: str | None = None) -> Plan:
     """Returns the frozen plan of what was wired.
@@ -51,17 +53,19 @@ def freeze_nodes(wired: Sequence[Node], *, output: object, shapes: dict[Shape, i
     waits_for = [0] * len(wired)
     ordered = True
     for i, node in enumerate(wired):
-        before = node.sources if not (node.after or node.gate >= 0 or node.kind is NodeKind.MAP) else predecessors(node)
+        before = node.sources
+        for j in before:
+            readers[j] += 1
+        if node.after or node.gate >= 0 or node.fragment is not None:
+            before = predecessors(node)
         for j in before:
             successors[j].append(i)
             if j >= i:
                 ordered = False
         waits_for[i] += len(before)
-        for j in node.sources:
-            readers[j] += 1
-        if node.kind is NodeKind.MAP:
+        if node.fragment is not None:
             readers[node.items] += 1
-            for j in fragment_of(node).captures:
+            for j in node.fragment.captures:
                 readers[j] += 1
         if node.settled >= 0 and i not in wired[node.settled].sources:
             successors[i].append(node.settled)
@@ -72,12 +76,12 @@ def freeze_nodes(wired: Sequence[Node], *, output: object, shapes: dict[Shape, i
         refuse_cycle([node.key for node in wired], successors, waits_for)
     known: dict[tuple[int, int], int] = {}  # (scope, id of the op) → shape; the wired nodes keep the ops alive
     frozen: list[PlanNode] = []
+    last_op, last_scope, shape = None, -1, -1
     for i, node in enumerate(wired):
-        shape = -1
         op = node.op
-        if op is not None and node.kind is NodeKind.OP:
-            found = known.get((node.scope, id(op)))
-            shape = known[node.scope, id(op)] = shape_of(node.scope, op, shapes) if found is None else found
+        if op is not last_op or node.scope != last_scope:
+            last_op, last_scope = op, node.scope
+            shape = -1 if op is None or node.kind is not OP else shape_of(node.scope, op, shapes, known)
         frozen.append(freeze_node(node, tuple(successors[i]), readers[i], waits_for[i], shape))
     measure(frozen)
     return tuple(frozen)
@@ -88,26 +92,33 @@ def predecessors(node: Node) -> tuple[int, ...]:
     ids: list[int] = [*node.sources, *node.after]
     if node.gate >= 0:
         ids.append(node.gate)
-    if node.kind is NodeKind.MAP:
+    if node.fragment is not None:
         ids.append(node.items)
         ids.extend(fragment_of(node).captures)
     return tuple(dict.fromkeys(ids))
 
 
-def shape_of(scope: int, op: OpDefinition, shapes: dict[Shape, int]) -> int:
+def shape_of(scope: int, op: OpDefinition, shapes: dict[Shape, int], known: dict[tuple[int, int], int]) -> int:
     """Returns the number of the shape of `op` in `scope`, a new one where it is the first of its kind."""
-    options = op.options
-    key = Shape(scope, options.pool, tuple(sorted(options.tags.items())), op.mode == "thread")
-    return shapes.setdefault(key, len(shapes))
+    number = known.get((scope, id(op)))
+    if number is None:
+        options = op.options
+        key = Shape(scope, options.pool, tuple(sorted(options.tags.items())), op.mode == "thread")
+        number = known[scope, id(op)] = shapes.setdefault(key, len(shapes))
+    return number
 
 
 def freeze_node(node: Node, successors: tuple[int, ...], readers: int, waits_for: int, shape: int) -> PlanNode:
     """Returns one node as it stays."""
     flat: tuple[int, ...] | None = None
-    if not node.kwargs and not node.refs:
-        ids = [arg.id for arg in node.args if type(arg) is Ref]
-        flat = tuple(ids) if len(ids) == len(node.args) else None
-    dynamic = node.kind is NodeKind.MAP
+    if not node.refs and not node.kwargs:
+        args = node.args
+        if len(args) == len(node.sources):  # as many results as arguments: all are results, each once
+            flat = node.sources
+        elif node.sources:
+            ids = [arg.id for arg in args if type(arg) is Ref]
+            flat = tuple(ids) if len(ids) == len(args) else None
+    dynamic = node.fragment is not None
     return PlanNode(
         node.kind,
         node.key,
