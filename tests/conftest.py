@@ -20,6 +20,7 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import hypothesis
 import pytest
 
@@ -64,7 +65,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         config.stash[SESSION_SEED] = int(chosen or "none given")
     except ValueError:  # without pytest-randomly, or with `-p no:randomly`
         config.stash[SESSION_SEED] = random.SystemRandom().randrange(2**32)
-    multiprocessing.resource_tracker.ensure_running()  # it keeps a pipe open for ever, from the first need on
+    # What keeps a pipe open for ever, from the first need on, is needed now.
+    multiprocessing.resource_tracker.ensure_running()
+    if config.getoption("--loop") == "uvloop":
+        anyio.run(anyio.sleep, 0, backend_options={"use_uvloop": True})
 
 
 @pytest.fixture
