@@ -47,7 +47,7 @@ from asyncflow.graph import Graph, graph
 from asyncflow.op import AsyncOp, SyncOp, op
 from asyncflow.options import PER_VALUE, TagLimit
 from asyncflow.results import OpResult, OpStatus, Outcome, RunResult, RunStatus
-from asyncflow.run import Run
+from asyncflow.run import Place, Run
 
 __version__ = "0.1.0"
 
@@ -76,6 +76,7 @@ __all__ = [
     "OpStatus",
     "OpTimeout",
     "Outcome",
+    "Place",
     "PlanError",
     "PoolBackendError",
     "PoolBackendUnavailable",

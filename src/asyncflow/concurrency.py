@@ -67,7 +67,9 @@ class ConcurrencyConfig(_Strict):
             return value
         block = _mapping(value)
         if block is None:
-            raise ConfigurationError(f"concurrency must be a mapping or a ConcurrencyConfig, not {type(value).__name__}")
+            raise ConfigurationError(
+                f"concurrency must be a mapping or a ConcurrencyConfig, not {type(value).__name__}"
+            )
         try:
             return cls.model_validate(_with_short_limits(block))
         except ValidationError as error:

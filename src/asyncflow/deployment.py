@@ -23,7 +23,7 @@ from asyncflow.errors import ConfigurationError, did_you_mean
 from asyncflow.ids import check_name
 from asyncflow.options import RunOptions, check_limit, check_positive
 from asyncflow.results import RunResult
-from asyncflow.run import Run, explain_op, result_of
+from asyncflow.run import Run, explain_op, placed_snapshot, result_of
 
 if TYPE_CHECKING:
     from asyncflow._plan import Plan
@@ -188,8 +188,8 @@ class Deployment:
     # ── looking ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def snapshot(self) -> Snapshot:
-        """Returns every limit with its holders and its waiters in order, as frozen data."""
-        return self.engine_here().core.snapshot()
+        """Returns every limit with its holders and its waiters in order, as frozen data; owners are `Place`s."""
+        return placed_snapshot(self.engine_here())
 
     def explain(self, run_id: str, op_key: str) -> Explanation:
         """Tells why an op of a live run does not run."""

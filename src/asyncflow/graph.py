@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, Self, TypeAlias, TypeVar, overload
 
-from asyncflow._authoring import GraphDefinition, Wiring, define_graph, input_values, wire_graph, wire_open
+from asyncflow._authoring import GraphDefinition, Wiring, call_graph, define_graph, input_values, wire_graph, wire_open
 from asyncflow._plan import Plan, freeze
 from asyncflow.deployment import Deployment
 from asyncflow.errors import PlanError
@@ -50,6 +50,11 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
         self.deployment = deployment
         self.run_options = definition.options
         self._plans = {}
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Wires its body in place; only inside a graph. See `Runnable`."""
+        result: R_co = call_graph(self, args, kwargs)
+        return result
 
     @property
     def fn(self) -> Callable[P, R_co]:

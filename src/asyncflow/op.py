@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Concatenate, Final, Generic, Literal, ParamSpec, Protocol, Self, TypeVar, overload
 
-from asyncflow._authoring import Callee, OpDefinition, SettledCallee, call, call_settled, define_op, wire_op
+from asyncflow._authoring import Callee, OpDefinition, SettledCallee, call_op, call_settled, define_op, wire_op
 from asyncflow._plan import Plan, freeze
 from asyncflow.deployment import Deployment, run_result, run_value, start_run
 from asyncflow.errors import ConfigurationError
@@ -81,8 +81,7 @@ class Runnable(Callee, Generic[P, R_co]):
             TracingError: outside a graph, saying what to write there; also for a promise that hides in an argument.
             PlanError: for arguments it cannot take.
         """
-        result: R_co = call(self, args, kwargs)
-        return result
+        raise NotImplementedError
 
     async def run(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Runs it and returns the value. Cancelling this call cancels the run.
@@ -181,6 +180,11 @@ class Op(Runnable[P, R_co], Generic[P, R_co]):
         self.map_key = None
         self.deployment = None
         self.run_options = _DEFAULTS
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Wires a call; only inside a graph. See `Runnable`."""
+        result: R_co = call_op(self, args, kwargs)
+        return result
 
     def options(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self, TypeAlias, cast
@@ -196,12 +196,19 @@ def check_tag_limits(rules: object, *, field: str = "tag_concurrency_limits") ->
     return tuple(checked)
 
 
+_NO_TAGS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def _no_tags() -> Mapping[str, str]:
+    return _NO_TAGS
+
+
 @dataclass(frozen=True, slots=True)
 class OpOptions:
     """What is tuned on one op. Made by `@op(...)` and `.options(...)`; checked there."""
 
     pool: PoolNeeds | Callable[..., Any] = ()
-    tags: Mapping[str, str] = MappingProxyType({})
+    tags: Mapping[str, str] = field(default_factory=_no_tags)
     priority: int = 0
     expected: float | None = None
 
@@ -236,7 +243,7 @@ class RunOptions:
     max_concurrent: int | None = None
     tag_concurrency_limits: tuple[TagLimit, ...] = ()
     on_error: OnError = "continue"
-    tags: Mapping[str, str] = MappingProxyType({})
+    tags: Mapping[str, str] = field(default_factory=_no_tags)
     priority: int = 0
     fair_key: Hashable | None = None
     weight: float = 1.0
@@ -253,7 +260,7 @@ class RunOptions:
             if value is UNSET:
                 continue
             if name not in _RUN_CHECKS:
-                known = [field.name for field in fields(self)]
+                known = [one.name for one in fields(self)]
                 raise ConfigurationError(f"a run has no option {name!r}{did_you_mean(name, known)}")
             checked[name] = _RUN_CHECKS[name](value)
         if "tags" in checked:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar, cast
 
 from asyncflow import _executor as executor
 from asyncflow._executor import Engine, Execution, RunState
-from asyncflow._limits import Explanation
+from asyncflow._limits import Explanation, Snapshot
 from asyncflow.errors import ConfigurationError, did_you_mean
 from asyncflow.results import RunResult, RunStatus
 
@@ -78,6 +79,49 @@ def result_of(execution: Execution) -> RunResult[Any]:
     return executor.result_of(execution)
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Who holds or waits for a limit: an op of a run."""
+
+    run_id: str
+    graph: str
+    op: str
+
+    def __str__(self) -> str:
+        return f"{self.graph}/{self.op} of run {self.run_id}"
+
+
+def place_of(owner: object) -> object:
+    """Returns what people call the owner of a claim."""
+    if not isinstance(owner, tuple):
+        return owner
+    frame, i = cast("tuple[Execution, int]", owner)
+    return Place(frame.run.id, frame.run.graph, frame.key(i))
+
+
+def placed_snapshot(engine: Engine) -> Snapshot:
+    """Returns the core's snapshot with owners as people call them."""
+    snapshot = engine.core.snapshot()
+    views = [
+        replace(
+            view,
+            holders=tuple([replace(holder, owner=place_of(holder.owner)) for holder in view.holders]),
+            waiters=tuple([replace(waiter, owner=place_of(waiter.owner)) for waiter in view.waiters]),
+        )
+        for view in snapshot.limits
+    ]
+    return replace(snapshot, limits=tuple(views))
+
+
+def placed_explanation(explanation: Explanation) -> Explanation:
+    """Returns an explanation with owners as people call them."""
+    blockers = [
+        replace(blocker, holders=tuple([(place_of(owner), amount) for owner, amount in blocker.holders]))
+        for blocker in explanation.blockers
+    ]
+    return replace(explanation, blockers=tuple(blockers))
+
+
 def explain_op(engine: Engine, state: RunState, op_key: str) -> Explanation:
     """Tells why the op of this key does not run.
 
@@ -87,7 +131,7 @@ def explain_op(engine: Engine, state: RunState, op_key: str) -> Explanation:
     for execution in state.executions:
         for i, claim in enumerate(execution.claims):
             if claim is not None and execution.key(i) == op_key:
-                return engine.core.explain(claim)
+                return placed_explanation(engine.core.explain(claim))
     keys = [execution.key(i) for execution in state.executions for i in range(len(execution.nodes))]
     if op_key in keys:
         raise ConfigurationError(f"{state.graph}/{op_key} waits for its inputs, or has ended: no limit holds it up")
