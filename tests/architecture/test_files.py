@@ -11,7 +11,7 @@ LINES = 400
 LONG = 40
 """Lines of a function that is long. Most are not."""
 
-VERY_LONG = 70
+VERY_LONG = 60
 VAGUE = frozenset(
     {"util", "utils", "helper", "helpers", "common", "base", "misc", "manager", "managers", "stuff", "lib"}
 )
@@ -29,15 +29,24 @@ def test_files_are_short() -> None:
     assert long == {}
 
 
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Returns the lines of a function, its docstring left out: what is public explains itself at length."""
+    lines = (function.end_lineno or 0) - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function, clean=False) is not None:
+        lines -= (first.end_lineno or 0) - first.lineno + 1
+    return lines
+
+
 def test_functions_are_short() -> None:
-    """Most functions have fewer than 40 lines, docstring included, and none has more than 70."""
+    """Most functions have fewer than 40 lines, and none has more than 60."""
     lengths = {
-        f"{module.at(function)} {function.name}": (function.end_lineno or 0) - function.lineno + 1
+        f"{module.at(function)} {function.name}": length(function)
         for module in modules()
         for function in functions(module.tree)
     }
-    assert {place: length for place, length in lengths.items() if length > VERY_LONG} == {}
-    long = [place for place, length in lengths.items() if length > LONG]
+    assert {place: lines for place, lines in lengths.items() if lines > VERY_LONG} == {}
+    long = [place for place, lines in lengths.items() if lines > LONG]
     assert len(long) <= len(lengths) * 0.05, long
 
 
