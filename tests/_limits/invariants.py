@@ -11,6 +11,7 @@ from typing import Any
 
 from asyncflow._limits.audit import Claim, Limit, Waiter
 from asyncflow._limits.audit.fitting import gatherers
+from asyncflow._limits.checker import check_log
 from tests._limits.pair import DifferenceError, Pair, Step
 
 QUIET = {"enqueue", "many", "release", "withdraw", "round", "ghosts"}  # cannot move a limit or a rank of gatherers
@@ -59,6 +60,26 @@ class Watch:
         if twin is not None:
             self._twin(twin, granted)
         self._tally(granted)
+
+    def finish(self) -> None:
+        """Ends everything that waits or runs: then nothing is held, nothing is reserved, and the log proves it all.
+
+        Raises:
+            DifferenceError: where something was left.
+        """
+        pair, core = self.pair, self.pair.core
+        for number, claim in list(core.claims.items()):
+            if claim.state.name in {"WAITING", "GRANTED"}:
+                self.apply(("withdraw", number))
+        self.apply(("round", 1))
+        for limit in core.limits:
+            if limit.held or limit.reserved:
+                raise DifferenceError(f"L6: {limit} is left with {limit.held} held, {limit.reserved} reserved")
+        if pair.log is not None:
+            violations = check_log(pair.log.records, ended=True)
+            if violations:
+                lines = [*map(str, violations), *map(str, pair.log.records)]
+                raise DifferenceError("the log of this history is not proved:\n" + "\n".join(lines))
 
     def _tally(self, granted: list[int]) -> None:
         core = self.pair.core

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from asyncflow._limits.audit import Claim as ModelClaim
+from asyncflow._limits.log import DecisionLog
 from asyncflow.errors import AsyncflowError
 from tests._limits.model import ModelAdmission
 
@@ -42,6 +43,7 @@ class Kit:
     claim: Callable[..., Any]
     own: Callable[[Any, Any, Any], int]
     borrowed: Callable[[Any, Any, Any], int]
+    logs: bool = False
 
 
 MODEL = Kit(
@@ -205,8 +207,9 @@ def kind_of(command: Any) -> str:
 class Pair:
     """The model and what is held to it."""
 
-    def __init__(self, setup: Setup, kit: Kit, *, log: object = None) -> None:
+    def __init__(self, setup: Setup, kit: Kit, *, log: DecisionLog | None = None) -> None:
         self.setup = setup
+        self.log = log
         self.model = Side(MODEL, setup)
         self.core = Side(kit, setup, log=log)
         self.now = 0

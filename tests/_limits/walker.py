@@ -1,6 +1,6 @@
 """The walker: seeded random histories driven through model and core in lockstep, with the invariants after each step.
 
-python -m tests._limits.walker --seed 17          replays one history and prints its steps
+Seed `n` is always the same history. A history that fails is cut down before it is shown.
 """
 
 from __future__ import annotations
@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from asyncflow._limits.log import DecisionLog
 from tests._limits.histories import Historian
 from tests._limits.invariants import Watch
 from tests._limits.pair import Kit, Pair, Setup, Step
+
+LOGGED = 5
+"""Every fifth history keeps a decision log, which the checker replays."""
 
 
 @dataclass(slots=True)
@@ -23,11 +27,12 @@ class Tally:
     gathered: int = 0
     borrowed: int = 0
     deadlocks: int = 0
+    records: int = 0  # of decision logs, replayed by the checker
     flavours: dict[str, int] = field(default_factory=dict)
 
     def add(self, other: Tally) -> None:
         """Adds what another walk did."""
-        for name in ("histories", "steps", "starts", "gathered", "borrowed", "deadlocks"):
+        for name in ("histories", "steps", "starts", "gathered", "borrowed", "deadlocks", "records"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for flavour, count in other.flavours.items():
             self.flavours[flavour] = self.flavours.get(flavour, 0) + count
@@ -35,7 +40,8 @@ class Tally:
     def __str__(self) -> str:
         return (
             f"{self.histories} histories, {self.steps} steps, {self.starts} starts"
-            f" ({self.borrowed} by borrowing), {self.gathered} gathered, {self.deadlocks} deadlocks"
+            f" ({self.borrowed} by borrowing), {self.gathered} gathered, {self.deadlocks} deadlocks,"
+            f" {self.records} log records replayed"
         )
 
 
@@ -50,7 +56,7 @@ def walk(seed: int, kit: Kit, *, length: int = 24, watch: Callable[[Pair], Watch
         HistoryError: with the seed and a history cut down to what is needed.
     """
     historian = Historian(seed, length=length)
-    pair = Pair(historian.setup, kit)
+    pair = made(historian.setup, kit, logged=seed % LOGGED == 0)
     watching = watch(pair)
     tally = Tally(histories=1, flavours={historian.flavour: 1})
     history: list[Step] = []
@@ -60,20 +66,27 @@ def walk(seed: int, kit: Kit, *, length: int = 24, watch: Callable[[Pair], Watch
                 history.append(step)
                 watching.apply(step)
                 tally.steps += 1
+        watching.finish()
     except Exception as error:
         raise HistoryError(report(seed, historian, history, error, kit, watch)) from error
     tally.starts = pair.starts
     tally.gathered, tally.borrowed, tally.deadlocks = watching.gathered, watching.borrowed, watching.deadlocks
+    tally.records = 0 if pair.log is None else len(pair.log.records)
     return tally
+
+
+def made(setup: Setup, kit: Kit, *, logged: bool) -> Pair:
+    """A pair; its core keeps a decision log if it can and shall."""
+    return Pair(setup, kit, log=DecisionLog() if logged and kit.logs else None)
 
 
 def replay(setup: Setup, steps: list[Step], kit: Kit, watch: Callable[[Pair], Watch] = Watch) -> Exception | None:
     """Walks given steps; returns what went wrong, if anything."""
-    pair = Pair(setup, kit)
-    watching = watch(pair)
+    watching = watch(made(setup, kit, logged=True))
     try:
         for step in steps:
             watching.apply(step)
+        watching.finish()
     except Exception as error:  # whatever it is, it is the finding
         return error
     return None

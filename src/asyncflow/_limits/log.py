@@ -57,9 +57,6 @@ class DecisionLog:
         self._number += 1
         self._sink({"n": self._number, "kind": kind, **data})
 
-    def __len__(self) -> int:
-        return self._number
-
     def __repr__(self) -> str:
         return f"<decision log, {self._number} records>"
 
