@@ -295,9 +295,14 @@ def test_an_unprintable_exception_is_reported() -> None:
     def one() -> None:
         odd()
 
-    with pytest.raises(RunFailed) as caught:
-        run_virtual(one.run)
-    assert [type(error) for error in caught.value.exceptions] == [Unprintable]
+    async def main() -> list[type[Exception]]:
+        try:
+            await one.run()
+        except RunFailed as failed:  # inside: asyncio itself prints what leaves a loop, on 3.11
+            return [type(error) for error in failed.exceptions]
+        return []
+
+    assert run_virtual(main) == [Unprintable]
 
 
 def test_values_are_never_compared_hashed_or_printed() -> None:
