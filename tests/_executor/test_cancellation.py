@@ -5,7 +5,7 @@ import asyncio
 import anyio
 import pytest
 
-from asyncflow import ConfigurationError, Deployment, RunCanceled, RunStatus, graph, op
+from asyncflow import ConfigurationError, Deployment, RunCanceled, graph, op
 from asyncflow.testing import run_virtual
 
 

@@ -50,7 +50,7 @@ def test_a_pool_that_never_lends_gives_deadlock_at_once() -> None:
 
 
 def test_two_runs_in_a_cycle() -> None:
-    """Row 42: two holders wait for each other's pool through children: the youngest gets DeadlockError, the other ends."""
+    """Row 42: two holders wait for each other's pool through children: the youngest gets DeadlockError."""
 
     def holder(own: str, other: str):
         child = query.options(pool=other, name=f"child-{other}")
@@ -107,7 +107,10 @@ def test_children_that_outlive_the_body_are_waited_for() -> None:
 
     result = run_virtual(one.on(deployment()).try_run)
     assert (result.output, result.seconds) == ("done", 1.0)
-    assert {key: r.status.value for key, r in result.ops.items()} == {"forgetful": "SUCCEEDED", "forgetful/query": "SUCCEEDED"}
+    assert {key: r.status.value for key, r in result.ops.items()} == {
+        "forgetful": "SUCCEEDED",
+        "forgetful/query": "SUCCEEDED",
+    }
 
 
 def test_children_are_cancelled_where_the_body_raises() -> None:

@@ -7,13 +7,13 @@ import anyio
 import pytest
 
 from asyncflow import (
+    Deployment,
     OpAborted,
     OpStatus,
     RunCanceled,
     RunFailed,
     RunStatus,
     SelfCancelled,
-    Deployment,
     each,
     graph,
     op,
@@ -281,7 +281,7 @@ def test_an_op_that_cancels_its_own_task_or_run() -> None:
 def test_an_unprintable_exception_is_reported() -> None:
     """Row 34: an exception whose text cannot be made does not break the run."""
 
-    class Unprintable(Exception):
+    class UnprintableError(Exception):
         def __str__(self) -> str:
             raise RuntimeError("no text")
 
@@ -289,7 +289,7 @@ def test_an_unprintable_exception_is_reported() -> None:
 
     @op
     async def odd() -> None:
-        raise Unprintable
+        raise UnprintableError
 
     @graph
     def one() -> None:
@@ -302,14 +302,14 @@ def test_an_unprintable_exception_is_reported() -> None:
             return [type(error) for error in failed.exceptions]
         return []
 
-    assert run_virtual(main) == [Unprintable]
+    assert run_virtual(main) == [UnprintableError]
 
 
 def test_values_are_never_compared_hashed_or_printed() -> None:
     """Row 33: a value whose __eq__, __hash__, __repr__ and __bool__ raise passes through."""
 
     class Hostile:
-        def _no(self, *args: object) -> bool:
+        def _no(self, *_args: object) -> bool:
             raise RuntimeError("looked at")
 
         __eq__ = __bool__ = __len__ = _no  # type: ignore[assignment] — hostile on purpose

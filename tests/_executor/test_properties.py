@@ -48,20 +48,18 @@ class Step:
 
 def random_steps(rng: random.Random) -> list[Step]:
     """Returns a random graph of up to 25 ops."""
-    steps: list[Step] = []
-    for i in range(rng.randint(1, 25)):
-        steps.append(
-            Step(
-                inputs=tuple(rng.sample(range(i), rng.randint(0, min(i, 3)))),
-                seconds=rng.choice([0, 0, 0.5, 1, 2]),
-                fails=rng.random() < 0.05,
-                pool={name: rng.randint(1, 2) for name in POOLS if rng.random() < 0.3},
-                tag=rng.choice("xyz"),
-                child=rng.random() < 0.15,
-                branch=rng.random() < 0.1,
-            )
+    return [
+        Step(
+            inputs=tuple(rng.sample(range(i), rng.randint(0, min(i, 3)))),
+            seconds=rng.choice([0, 0, 0.5, 1, 2]),
+            fails=rng.random() < 0.05,
+            pool={name: rng.randint(1, 2) for name in POOLS if rng.random() < 0.3},
+            tag=rng.choice("xyz"),
+            child=rng.random() < 0.15,
+            branch=rng.random() < 0.1,
         )
-    return steps
+        for i in range(rng.randint(1, 25))
+    ]
 
 
 @graph
@@ -101,7 +99,11 @@ def test_limits_delay_but_never_change_what_runs_and_what_comes_out(seed: int) -
         deployment = Deployment("d", concurrency={"pools": {"limits": limits}})
         result = await built.options(max_concurrent=cap, tag_concurrency_limits=[rule]).on(deployment).try_run(steps)
         snapshot = deployment.snapshot()
-        return result, sum(limit.held for limit in snapshot.limits), sum(len(limit.waiters) for limit in snapshot.limits)
+        return (
+            result,
+            sum(limit.held for limit in snapshot.limits),
+            sum(len(limit.waiters) for limit in snapshot.limits),
+        )
 
     free = run_virtual(built.on(Deployment("free")).try_run, steps)
     result, held, waiting = run_virtual(limited, seed=seed)
@@ -138,11 +140,15 @@ def test_a_cancelled_run_leaves_nothing(seed: int, after: float) -> None:
 
 
 ORDER = """
+from dataclasses import replace
 from tests._executor.test_properties import *
 from asyncflow.testing import run_virtual
 rng = random.Random(5)
 steps = [step for _ in range(8) for step in random_steps(rng)][:25]
-steps = [Step(tuple(j for j in step.inputs if j < i), step.seconds, False, step.pool, step.tag, step.child, False) for i, step in enumerate(steps)]
+steps = [
+    replace(step, inputs=tuple(j for j in step.inputs if j < i), fails=False, branch=False)
+    for i, step in enumerate(steps)
+]
 deployment = Deployment("d", concurrency={"pools": {"limits": dict.fromkeys(POOLS, 2)}})
 result = run_virtual(built.options(max_concurrent=4).on(deployment).try_run, steps)
 print([record.key for record in result.timeline], result.waits)

@@ -26,9 +26,7 @@ def call(key: str, *sources: int, after: tuple[int, ...] = (), lists: bool = Fal
     """An op that reads the given nodes, one by one or all in one list."""
     refs = tuple(Ref(i) for i in sources)
     args = ([*refs],) if lists else refs
-    return Node(
-        NodeKind.OP, key, op=step.definition, args=args, refs=lists, sources=sources, after=after, shown=True
-    )
+    return Node(NodeKind.OP, key, op=step.definition, args=args, refs=lists, sources=sources, after=after, shown=True)
 
 
 def states(frame: Frame) -> list[OpStatus]:

@@ -16,7 +16,9 @@ class StepCounter:
         self.act_at = act_at
         self.act = act
 
-    def factory(self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **kwargs: Any) -> asyncio.Task[Any]:
+    def factory(
+        self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **kwargs: Any
+    ) -> asyncio.Task[Any]:
         return asyncio.Task(_stepped(coroutine, self.tick), loop=loop, **kwargs)
 
     def tick(self) -> None:

@@ -117,7 +117,9 @@ async def leftovers(steps: tuple[int, ...], kind) -> tuple[bool, int]:
     if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
         raise outcome
     snapshot = deployment.snapshot()
-    assert [(limit.name, limit.held, len(limit.waiters)) for limit in snapshot.limits if limit.held or limit.waiters] == []
+    assert [
+        (limit.name, limit.held, len(limit.waiters)) for limit in snapshot.limits if limit.held or limit.waiters
+    ] == []
     tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     assert tasks == []
     value = await kind.on(deployment).try_run()  # the pools still work

@@ -53,7 +53,9 @@ def test_row_5_limits_that_are_no_numbers_are_refused_by_field(value: object) ->
         "max_concurrent": lambda v: nap_graph.options(max_concurrent=v),
         "TagLimit.limit of 'k'": lambda v: TagLimit("k", limit=v),
         "concurrency.pools.limits['db']": lambda v: Deployment("d", concurrency={"pools": {"limits": {"db": v}}}),
-        "concurrency.pools.limits.db.limit": lambda v: Deployment("d", concurrency={"pools": {"limits": {"db": {"limit": v}}}}),
+        "concurrency.pools.limits.db.limit": lambda v: Deployment(
+            "d", concurrency={"pools": {"limits": {"db": {"limit": v}}}}
+        ),
         "concurrency.pools.limits.db.per_key": lambda v: Deployment(
             "d", concurrency={"pools": {"limits": {"db": {"per_key": v}}}}
         ),

@@ -52,7 +52,7 @@ async def work(engine: Engine) -> None:
             clean = True
             if cancelled is not None:
                 raise cancelled  # noqa: TRY301 — the scope takes a cancellation that was meant for the op
-    except BaseException as error:  # noqa: BLE001 — ops' errors never get here
+    except BaseException as error:
         if clean:  # the op's end is told; it left its task unfit (a scope open, a cancel pending), which ends with it
             return
         engine.crash(error)  # a defect, or a second Ctrl-C amid a decision: no run may hang on it

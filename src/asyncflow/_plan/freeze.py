@@ -48,6 +48,28 @@ def freeze_scopes(wiring: Wiring) -> tuple[Scope, ...]:
 
 def freeze_nodes(wired: Sequence[Node], *, output: object, shapes: dict[Shape, int]) -> tuple[PlanNode, ...]:
     """Returns the nodes with successors and counts; `shapes` gathers the distinct demands in order of first use."""
+    successors, readers, waits_for = counted(wired)
+    if type(output) is Ref:
+        readers[output.id] += 1
+    known: dict[tuple[int, int], int] = {}  # (scope, id of the op) → shape; the wired nodes keep the ops alive
+    frozen: list[PlanNode] = []
+    last_op, last_scope, shape = None, -1, -1
+    for i, node in enumerate(wired):
+        op = node.op
+        if op is not last_op or node.scope != last_scope:
+            last_op, last_scope = op, node.scope
+            shape = -1 if op is None or node.kind is not OP else shape_of(node.scope, op, shapes, known)
+        frozen.append(freeze_node(node, tuple(successors[i]), readers[i], waits_for[i], shape))
+    measure(frozen)
+    return tuple(frozen)
+
+
+def counted(wired: Sequence[Node]) -> tuple[list[list[int]], list[int], list[int]]:
+    """Returns for every node who waits for it, how many read it, and how many it waits for.
+
+    Raises:
+        PlanError: where nodes depend on each other in a circle.
+    """
     successors: list[list[int]] = [[] for _ in wired]
     readers = [0] * len(wired)
     waits_for = [0] * len(wired)
@@ -64,27 +86,14 @@ def freeze_nodes(wired: Sequence[Node], *, output: object, shapes: dict[Shape, i
                 ordered = False
         waits_for[i] += len(before)
         if node.fragment is not None:
-            readers[node.items] += 1
-            for j in node.fragment.captures:
+            for j in (node.items, *node.fragment.captures):
                 readers[j] += 1
         if node.settled >= 0 and i not in wired[node.settled].sources:
             successors[i].append(node.settled)
             waits_for[node.settled] += 1
-    if type(output) is Ref:
-        readers[output.id] += 1
     if not ordered:
         refuse_cycle([node.key for node in wired], successors, waits_for)
-    known: dict[tuple[int, int], int] = {}  # (scope, id of the op) → shape; the wired nodes keep the ops alive
-    frozen: list[PlanNode] = []
-    last_op, last_scope, shape = None, -1, -1
-    for i, node in enumerate(wired):
-        op = node.op
-        if op is not last_op or node.scope != last_scope:
-            last_op, last_scope = op, node.scope
-            shape = -1 if op is None or node.kind is not OP else shape_of(node.scope, op, shapes, known)
-        frozen.append(freeze_node(node, tuple(successors[i]), readers[i], waits_for[i], shape))
-    measure(frozen)
-    return tuple(frozen)
+    return successors, readers, waits_for
 
 
 def predecessors(node: Node) -> tuple[int, ...]:

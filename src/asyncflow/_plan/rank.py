@@ -42,7 +42,7 @@ def measure(nodes: Sequence[PlanNode]) -> None:
 
 def backwards(nodes: Sequence[PlanNode]) -> Sequence[int]:
     """Returns all ids, every node after those that wait for it. Wired plans are ordered by id already."""
-    if all([not node.successors or node.successors[0] > i for i, node in enumerate(nodes)]):
+    if all(not node.successors or node.successors[0] > i for i, node in enumerate(nodes)):
         return range(len(nodes) - 1, -1, -1)
     left = [node.waits_for for node in nodes]
     forwards = [i for i, count in enumerate(left) if count == 0]
