@@ -23,10 +23,16 @@ FLAVOURS: dict[str, frozenset[str]] = {
     "remote": frozenset({"remote", "pause", "resize", "priority"}),
     "remote_nested": frozenset({"remote", "children", "ghosts", "wide", "rematch"}),
     "backend": frozenset({"flat", "priority", "wide", "resize", "rematch"}),
+    "keys": frozenset({"keys", "priority"}),
+    "keys_moving": frozenset({"keys", "children", "early", "resize", "pause", "rematch", "wide"}),
     "all": frozenset(
         {"resize", "pause", "priority", "wide", "rematch", "children", "early", "streams", "ghosts", "remote"}
     ),
 }
+
+
+CROWDED = 40
+"""Every 40th history is four times as long, and up to 40 wait in it; else it is 10."""
 
 
 class Historian:
@@ -37,14 +43,19 @@ class Historian:
         names = list(FLAVOURS)
         self.flavour = names[seed % len(names)]
         self.features = FLAVOURS[self.flavour]
-        self.length = length
+        crowded = seed % CROWDED == CROWDED - 1
+        self.length = 4 * length if crowded else length
+        self.most_waiting = 40 if crowded else 10
         self.claims = 0
         self.setup = self._setup()
 
     def _setup(self) -> Setup:
         random = self.random
         limits: list[tuple[int | None, bool, bool, bool]] = []
-        for _ in range(random.randint(1, 4)):
+        if "keys" in self.features:  # a total, and fine limits under it
+            limits.append((random.choice((2, 3, 4, 6)), True, True, False))
+            limits += [(random.choice((1, 1, 2)), False, True, False) for _ in range(random.randint(2, 5))]
+        for _ in range(random.randint(0 if limits else 1, 4 if not limits else 1)):
             capacity = random.choice((1, 1, 1, 2, 2, 2, 3, 3, 4, 5, None, random.choice((0, 2))))
             external = "remote" in self.features and random.random() < 0.35
             reentrant = "children" not in self.features or random.random() < 0.85
@@ -76,7 +87,7 @@ class Historian:
         granted = in_state(pair, "GRANTED")
         waiting = in_state(pair, "WAITING")
         draw = random.random()
-        if draw < 0.37 and len(waiting) < 10:
+        if draw < 0.37 and len(waiting) < self.most_waiting:
             return self._arrival(granted)
         if draw < 0.75 and granted:
             return ("release", random.choice(granted))
@@ -118,6 +129,8 @@ class Historian:
     def _needs(self) -> NeedIds:
         random = self.random
         count = len(self.setup.limits)
+        if "keys" in self.features and random.random() < 0.8:
+            return ((0, 1), (random.randrange(1, count), 1))
         chosen = sorted(random.sample(range(count), min(count, random.choice((1, 1, 2, 2, 3)))))
         if random.random() < 0.03:
             return ()

@@ -16,7 +16,7 @@ from tests._limits.pair import Pair
 from tests._limits.walker import Tally, walk
 
 FIRST = int(os.environ.get("ASYNCFLOW_SEED", "0"))
-QUICK = 130
+QUICK = 150
 PARTS, LONG = 4, 5_000
 """The histories of CI: four tests of 5,000, about 100 s on one core."""
 

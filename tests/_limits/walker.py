@@ -61,7 +61,7 @@ def walk(seed: int, kit: Kit, *, length: int = 24, watch: Callable[[Pair], Watch
     tally = Tally(histories=1, flavours={historian.flavour: 1})
     history: list[Step] = []
     try:
-        while tally.steps < length:
+        while tally.steps < historian.length:
             for step in historian.steps(pair):
                 history.append(step)
                 watching.apply(step)
