@@ -27,7 +27,7 @@ class DifferenceError(AssertionError):
 class Setup:
     """What a history starts from."""
 
-    max_overtakes: int = 2
+    max_overtakes: int = 64
     fair: bool = True
     limits: tuple[tuple[int | None, bool, bool, bool], ...] = ()  # capacity, named, reentrant, external
     weights: tuple[float, ...] = ()  # of the groups
