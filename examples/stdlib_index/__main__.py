@@ -24,7 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m examples.stdlib_index",
         description="Index the standard library of this Python into SQLite, and rank its modules.",
     )
-    parser.add_argument("--out", type=Path, default=Path("out/stdlib-index"), metavar="DIR", help="where the results go")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/stdlib-index"), metavar="DIR", help="where the results go"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="index only N files, evenly spread over all")
     parser.add_argument("--plain", action="store_true", help="progress as plain lines, also on a terminal")
     options = parser.parse_args(arguments)

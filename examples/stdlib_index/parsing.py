@@ -37,7 +37,7 @@ def parse(text: Text) -> Parsed:
     """
     try:
         tree = syntax_tree(text.data, filename=text.source.path)
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
         raise UnreadableSourceError(text.source, f"{type(error).__name__}: {reason}") from error
     content = _Content()

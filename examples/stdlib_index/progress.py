@@ -68,23 +68,29 @@ class Progress:
 
     def _tell(self, at: float, *, last: bool = False) -> None:
         self._told = at
-        line = self.line(at - self._began)
         if self._live:
             columns = shutil.get_terminal_size().columns
-            self._stream.write(f"\r\x1b[2K{line[: columns - 1]}" + ("\n" if last else ""))
+            self._stream.write(f"\r\x1b[2K{self.line(at - self._began, width=columns - 1)}" + ("\n" if last else ""))
         else:
-            self._stream.write(line + "\n")
+            self._stream.write(self.line(at - self._began) + "\n")
         self._stream.flush()
 
-    def line(self, seconds: float) -> str:
-        """Returns the state in one line."""
+    def line(self, seconds: float, *, width: int = 120) -> str:
+        """Returns the state in one line; what does not fit into `width` is left out from the end."""
         files = max(len(keys) for keys in self._seen.values())
         if not files:
-            return f"{seconds:6.1f} s  looking for source files"
+            return f"{seconds:5.1f} s  looking for source files"[:width]
         share = sum(self._done.values()) / (files * len(self._stages))
-        filled = round(share * BAR)
-        stages = "  ".join(f"{stage} {self._done[stage]:,}" for stage in self._stages)
-        failed = f"  {self._failed} failed" if self._failed else ""
-        running = f"  {len(self._running)} running" if self._running else ""
-        bar = "█" * filled + "░" * (BAR - filled)
-        return f"{seconds:6.1f} s  {bar} {share:4.0%} of {files:,}  {stages}{failed}{running}"
+        size = BAR if width >= 100 else BAR // 2
+        filled = round(share * size)
+        parts = [f"{stage} {self._done[stage]:,}" for stage in self._stages]
+        if self._failed:
+            parts.append(f"{self._failed} failed")
+        if self._running:
+            parts.append(f"{len(self._running)} running")
+        line = f"{seconds:5.1f} s  {'█' * filled}{'░' * (size - filled)} {share:4.0%} of {files:,}"
+        for part in parts:
+            if len(line) + 2 + len(part) > width:
+                break
+            line += f"  {part}"
+        return line[:width]
