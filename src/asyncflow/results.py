@@ -51,7 +51,7 @@ class OpStatus(Enum):
         return self not in (OpStatus.WAITING, OpStatus.BLOCKED, OpStatus.RUNNING)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Outcome(Generic[R_co]):
     """How one settled call ended; the value a `.settled(...)` call gives. Never a cancellation.
 
@@ -152,7 +152,7 @@ class OpResults(Mapping[str, OpResult], Generic[K]):
         return f"<{len(self._index)} ops>"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunResult(Generic[R_co]):
     """Everything a run left behind.
 
