@@ -209,10 +209,12 @@ class FirstGatherer:
         self.pair = pair
         self.before: tuple[int, dict[Any, int]] | None = None
         self.quiet = True
+        self.sound = not any(limit.external for limit in pair.core.limits)
 
     def stimulus(self, step: Step) -> None:
         """Only arrivals and ends leave it undisturbed."""
         self.quiet &= step[0] in QUIET
+        self.sound &= step[0] != "lend"  # borrowers along an edge ignore reservations and cannot be told from outside
 
     def round(self, granted: list[int]) -> None:
         """Compares what it has with what it had after the last round."""
@@ -226,8 +228,7 @@ class FirstGatherer:
                 core.claims[number].party.priority > first.party.priority or core.claims[number].parent is not None
                 for number in granted
             )
-            plain = not any(limit.external for limit in core.limits)
-            if self.quiet and plain and not above and self.before is not None and self.before[0] == now[0]:
+            if self.quiet and self.sound and not above and self.before is not None and self.before[0] == now[0]:
                 for limit, units in self.before[1].items():
                     if now[1].get(limit, 0) < units:
                         raise DifferenceError(f"gatherer {now[0]} had {units} of {limit.name} and lost some: {now[1]}")

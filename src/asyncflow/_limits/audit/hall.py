@@ -180,11 +180,9 @@ class Hall:
         return self._integrate()
 
     def _integrate(self) -> list[Waiter]:
-        arrivals, self.arrivals = self.arrivals, []
         victims: list[Waiter] = []
-        for waiter in arrivals:
-            if waiter.main.state is not State.WAITING:
-                continue  # a ghost whose sibling was deadlocked just now
+        while self.arrivals:
+            waiter = self.arrivals.pop(0)
             self._begin_to_wait(waiter)
             waiter.seen = True
             for claim in waiter.parts:
