@@ -94,7 +94,9 @@ def test_other_checkers_are_told_about(name: str, command: tuple[str, ...], patt
         pytest.skip(f"{name} is not installed")
     found = reported(run(path, *command, *map(str, FILES)), pattern)
     missed, false = sorted(expected() - found), sorted(found - expected())
-    print(f"{name}: {len(expected()) - len(missed)} of {len(expected())} wrong uses reported, {len(false)} false errors")
+    print(
+        f"{name}: {len(expected()) - len(missed)} of {len(expected())} wrong uses reported, {len(false)} false errors"
+    )
     print(f"  missed: {missed}\n  false: {false}")
 
 

@@ -5,7 +5,7 @@ here calls an op's function; bodies of graphs are called, but only to wire them.
 """
 
 from asyncflow._authoring.branch import when
-from asyncflow._authoring.call import call, call_settled
+from asyncflow._authoring.call import call_graph, call_op, call_settled
 from asyncflow._authoring.callee import Callee, SettledCallee
 from asyncflow._authoring.definition import GraphDefinition, OpDefinition, define_graph, define_op
 from asyncflow._authoring.each import each
@@ -31,7 +31,8 @@ __all__ = [
     "UnusedResultWarning",
     "Wiring",
     "apply",
-    "call",
+    "call_graph",
+    "call_op",
     "call_settled",
     "define_graph",
     "define_op",

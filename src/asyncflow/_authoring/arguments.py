@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asyncflow._authoring.hidden import LEAVES, find_hidden
+from asyncflow._authoring.node import Ref
 from asyncflow._authoring.place import Place, told
 from asyncflow._authoring.promise import Promise
 from asyncflow._authoring.refusal import described
 from asyncflow.errors import TracingError
 
 if TYPE_CHECKING:
-    from asyncflow._authoring.node import Ref
     from asyncflow._authoring.wiring import Wiring
 
 
@@ -28,71 +28,54 @@ class Absorbed(NamedTuple):
     sources: tuple[int, ...]
 
 
-class Absorber:
-    """Takes in the arguments of one call, and notes what they refer to.
-
-    Args:
-        wiring: The wiring.
-        who: What is called, for messages.
-        where: The user's call.
-    """
-
-    __slots__ = ("nested", "sources", "where", "who", "wiring")
-
-    def __init__(self, wiring: Wiring, who: str, where: Place) -> None:
-        self.wiring = wiring
-        self.who = who
-        self.where = where
-        self.sources: dict[int, None] = {}
-        self.nested = False
-
-    def kept(self, value: object) -> object:
-        """Returns an argument as a node keeps it.
-
-        Raises:
-            TracingError: where a promise hides, or belongs to another wiring.
-        """
-        if type(value) is Promise:
-            return self._referred(value)
-        if type(value) in LEAVES or find_hidden(value) is None:
-            return value
-        self.nested = True
-        return self._looked_into(value)
-
-    def _referred(self, promise: Promise) -> Ref:
-        ref = self.wiring.ref(promise)
-        self.sources[ref.id] = None
-        return ref
-
-    def _looked_into(self, value: object) -> object:
-        if type(value) is Promise:
-            return self._referred(value)
-        if type(value) in LEAVES:
-            return value
-        kind = type(value)
-        container: Any = value
-        if kind is list:
-            return [self._looked_into(part) for part in container]
-        if kind is tuple:
-            return tuple([self._looked_into(part) for part in container])
-        if kind is dict and all(find_hidden(key) is None for key in container):
-            return {key: self._looked_into(part) for key, part in container.items()}
-        refuse_hidden(value, f"an argument of {self.who}", self.where)
-        return value
-
-
 def absorbed(
-    wiring: Wiring, args: tuple[Any, ...], kwargs: Mapping[str, Any] | None, *, who: str, where: Place
+    wiring: Wiring, args: tuple[object, ...], kwargs: Mapping[str, object] | None, *, who: str, where: Place
 ) -> Absorbed:
     """Returns the arguments of a call with references in place of promises.
 
     Raises:
         TracingError: where a promise hides, or belongs to another wiring.
     """
-    absorber = Absorber(wiring, who, where)
-    kept = tuple([absorber.kept(value) for value in args])
-    named = {name: absorber.kept(value) for name, value in kwargs.items()} if kwargs else None
-    return Absorbed(kept, named, absorber.nested, tuple(absorber.sources))
+    sources: dict[int, None] = {}
+    nested = False
+    kept: list[object] = []
+    for value in args:
+        taken = absorb(wiring, value, sources, who, where)
+        nested = nested or (taken is not value and type(taken) is not Ref)
+        kept.append(taken)
+    named: dict[str, object] = {}
+    for name, value in kwargs.items() if kwargs else ():
+        taken = named[name] = absorb(wiring, value, sources, who, where)
+        nested = nested or (taken is not value and type(taken) is not Ref)
+    return Absorbed(tuple(kept), named or None, nested, tuple(sources))
+
+
+def absorb(wiring: Wiring, value: object, sources: dict[int, None], who: str, where: Place) -> object:
+    """Returns one argument as a node keeps it, and notes in `sources` what it refers to.
+
+    Raises:
+        TracingError: where a promise hides, or belongs to another wiring.
+    """
+    if type(value) is Promise:
+        ref = value.ref__ if value.wiring__ is wiring else wiring.ref(value)
+        sources[ref.id] = None
+        return ref
+    kind = type(value)
+    if kind in LEAVES:
+        return value
+    container: Any = value
+    if (kind is list or kind is tuple) and Promise in set(map(type, container)):
+        parts = [absorb(wiring, part, sources, who, where) for part in container]
+        return parts if kind is list else tuple(parts)
+    if find_hidden(value) is None:
+        return value
+    if kind is list or kind is tuple:
+        parts = [absorb(wiring, part, sources, who, where) for part in container]
+        return parts if kind is list else tuple(parts)
+    if kind is dict and all(find_hidden(key) is None for key in container):
+        return {key: absorb(wiring, part, sources, who, where) for key, part in container.items()}
+    refuse_hidden(value, f"an argument of {who}", where)
+    return value
 
 
 def refuse_hidden(value: object, what: str, where: Place) -> None:

@@ -1,60 +1,62 @@
 """A call of an op while wiring, from the user's line to a node. This is the hot path of wiring: 3 µs are its budget.
 
-Nearly every call has promises and plain constants by position, as many as the op has parameters. Such a call is
-recorded here in one go; everything else takes the general way.
+Nearly every call gives its arguments by position, at a site where nothing waits for `.after(…)`. Such a call is
+recorded here in one go; everything else takes the general way, which costs twice as much.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from asyncflow._authoring.arguments import absorb
 from asyncflow._authoring.callee import Callee, SettledCallee
 from asyncflow._authoring.current import CURRENT
 from asyncflow._authoring.definition import OpDefinition
 from asyncflow._authoring.hidden import LEAVES
 from asyncflow._authoring.nested import record_graph
 from asyncflow._authoring.node import Node, NodeKind, Ref
-from asyncflow._authoring.opcall import compare, record_op
+from asyncflow._authoring.opcall import compare, compare_promise, record_op
 from asyncflow._authoring.place import Place, frame_above, told, user_place
 from asyncflow._authoring.promise import Promise
 from asyncflow._authoring.settle import settled
+from asyncflow._authoring.signature import Signature
 from asyncflow.errors import TracingError
 
 if TYPE_CHECKING:
     from asyncflow._authoring.wiring import Wiring
 
-_OP = NodeKind.OP
+_OP: Final = NodeKind.OP
 
 
-def call(callee: Callee, args: tuple[object, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 — the promise of any result
-    """Records a call of an op or a graph; the user's line is two frames up.
+def call_op(callee: Callee, args: tuple[object, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 — the promise of any result
+    """Records a call of an op; the user's line is two frames up.
 
     Raises:
         TracingError: outside a graph; also for a promise that hides, or belongs to another wiring.
         PlanError: for arguments that the function cannot take.
     """
     wiring = CURRENT.get()
+    definition: Any = callee.definition
     if wiring is None or wiring.closed:
-        raise outside(callee.definition.name)
-    definition = callee.definition
+        raise outside(definition.name)
     frame = frame_above(2)
     where = (frame.f_code.co_filename, frame.f_lineno)
-    if not isinstance(definition, OpDefinition):
-        return record_graph(wiring, callee, args, kwargs, key=wiring.key(definition.name), where=where)
     site = wiring.site
     if kwargs or callee.leading or callee.order or site.after:
         return record_op(wiring, callee, args, kwargs, key=wiring.key(definition.name), where=where)
-    signature = definition.signature
+    signature: Signature = definition.signature
+    if not signature.resolved:
+        signature.resolve()
     if len(args) != signature.exact:
         signature.check(args, kwargs, who=f"{wiring.graph_name}/{site.prefix}{definition.name}", where=where)
-    kept: list[Any] = []
-    sources: list[int] = []
+    nodes = wiring.nodes
+    kept: list[object] = []
+    sources: dict[int, None] = {}
+    nested = False
     for arg in args:
-        if type(arg) is Promise:
-            if arg.wiring__ is not wiring:
-                return record_op(wiring, callee, args, kwargs, key=wiring.key(definition.name), where=where)
+        if type(arg) is Promise and arg.wiring__ is wiring:
             ref = arg.ref__
-            gives = wiring.nodes[ref.id].gives
+            gives = nodes[ref.id].gives
             if gives is not None:
                 i = len(kept) if len(kept) < signature.positional else signature.rest
                 if gives not in signature.accepted[i]:
@@ -62,23 +64,40 @@ def call(callee: Callee, args: tuple[object, ...], kwargs: dict[str, Any]) -> An
                         gives, definition, i, who=f"{wiring.graph_name}/{site.prefix}{definition.name}", where=where
                     )
             kept.append(ref)
-            if ref.id not in sources:
-                sources.append(ref.id)
+            sources[ref.id] = None
         elif type(arg) in LEAVES:
             kept.append(arg)
         else:
-            return record_op(wiring, callee, args, kwargs, key=wiring.key(definition.name), where=where)
-    nodes = wiring.nodes
+            who = f"{wiring.graph_name}/{site.prefix}{definition.name}"
+            taken = absorb(wiring, arg, sources, who, where)
+            if type(arg) is Promise:
+                compare_promise(arg, definition, signature.place(len(kept)), who=who, where=where)
+            nested = nested or (taken is not arg and type(taken) is not Ref)
+            kept.append(taken)
     ref = Ref(len(nodes))
-    nodes.append(
-        Node(  # by position, since names cost a third of it: kind, key, op, fn, args, kwargs, refs, sources, after,
-            _OP, wiring.key(definition.name), definition, None, tuple(kept), None, False, tuple(sources), (),
-            # gate, scope, stage, lead, settled, shown, where, gives
-            site.gate, site.scope, site.stage, site.lead, site.settled, True, where, signature.returns,
-        )
+    # by position, since names cost a third of it: kind, key, op, fn, args, kwargs, refs, sources, after, gate, scope,
+    # stage, lead, settled, shown, where, gives
+    node = Node(
+        _OP, wiring.key(definition.name), definition, None, tuple(kept), None, nested, tuple(sources), (), site.gate,
+        site.scope, site.stage, site.lead, site.settled, True, where, signature.returns,
     )  # fmt: skip
+    nodes.append(node)
     wiring.refs.append(ref)
     return Promise(wiring, ref)
+
+
+def call_graph(callee: Callee, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 — what the body returned
+    """Wires a graph inside another, in place.
+
+    Raises:
+        TracingError: outside a graph; also for a promise of another wiring.
+        PlanError: for arguments it cannot take, options that belong to the outermost run, or a call without end.
+    """
+    wiring = CURRENT.get()
+    name = callee.definition.name
+    if wiring is None or wiring.closed:
+        raise outside(name)
+    return record_graph(wiring, callee, args, kwargs, key=wiring.key(name), where=user_place())
 
 
 def call_settled(callee: SettledCallee, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 — the promise of an outcome
@@ -107,7 +126,7 @@ def record(
     """Records a call of anything that can be called, under a key that is taken already."""
     if isinstance(callee, SettledCallee):
         inner = callee.callee
-        returns = inner.definition.signature.returns
+        returns = inner.definition.signature.resolve().returns
         return settled(
             wiring,
             lambda: record(wiring, inner, args, kwargs, key=key, where=where),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from asyncflow._authoring.decorated import check_function, check_node_name
 from asyncflow._authoring.inputs import InputCheck
@@ -122,6 +122,7 @@ class GraphDefinition:
         inputs: How its inputs are checked.
         options: What is tuned on it and its runs.
         where: File and line of the function.
+        of_run: The names of the options it has that hold for the outermost run only.
     """
 
     name: str
@@ -131,11 +132,20 @@ class GraphDefinition:
     inputs: InputCheck
     options: RunOptions
     where: Place
+    of_run: tuple[str, ...]
 
     def changed(self, *, name: str | Unset, options: RunOptions) -> Self:
         """Returns a copy with other options, and another name where one is given."""
         called = self.name if name is UNSET else check_node_name(name, field=f"the name of {self.name}")
-        return replace(self, name=called, options=options)
+        return replace(self, name=called, options=options, of_run=_of_run(options))
+
+
+_OF_RUN: Final = ("on_error", "tags", "priority", "fair_key", "weight", "run_id")
+_DEFAULTS: Final = RunOptions()
+
+
+def _of_run(options: RunOptions) -> tuple[str, ...]:
+    return tuple([name for name in _OF_RUN if getattr(options, name) != getattr(_DEFAULTS, name)])
 
 
 def define_graph(fn: object, *, name: str | None, static: bool, options: RunOptions) -> GraphDefinition:
@@ -154,7 +164,8 @@ def define_graph(fn: object, *, name: str | None, static: bool, options: RunOpti
             " must be fixed; take a list or a dict instead"
         )
     inputs = InputCheck(checked, signature)
-    return GraphDefinition(checked, function, static, signature, inputs, options, _where(function))
+    where, of_run = _where(function), _of_run(options)
+    return GraphDefinition(checked, function, static, signature, inputs, options, where, of_run)
 
 
 def _signature_of(function: Callable[..., Any]) -> Signature:

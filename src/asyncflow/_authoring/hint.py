@@ -107,7 +107,10 @@ def shown(annotation: object) -> str:
         return "None"
     if isinstance(annotation, type) and not typing.get_args(annotation):
         return annotation.__qualname__.rpartition(".<locals>.")[2]
-    return str(annotation).replace("typing.", "").replace("collections.abc.", "")
+    text = str(annotation)
+    for module in ("typing.", "collections.abc.", "asyncflow.results."):
+        text = text.replace(module, "")
+    return text
 
 
 def disproves(result: Hint, parameter: Hint) -> bool:

@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from asyncflow._authoring.hidden import find_hidden
 from asyncflow._authoring.hint import Hint, stripped
@@ -21,7 +21,7 @@ from asyncflow.errors import InputError
 
 Check: TypeAlias = Callable[[Any], Any]
 
-_EXACT: Final[frozenset[type[Any]]] = frozenset({int, float, str, bool, bytes, type(None)})
+_EXACT: Final[tuple[Any, ...]] = (int, float, str, bool, bytes)
 _UNTOUCHED: Final[tuple[Any, ...]] = (
     collections.abc.Iterable,
     collections.abc.Iterator,
@@ -63,7 +63,9 @@ class InputCheck:
         """
         checks = self._checks
         if checks is None:
-            checks = self._checks = tuple([None if h is None else _check_of(h) for h in self._signature.hints])
+            checks = self._checks = tuple(
+                [None if h is None else _check_of(h) for h in self._signature.resolve().hints]
+            )
         signature = self._signature
         taken = [self._value(checks, signature.place(i), value, nested=nested) for i, value in enumerate(args)]
         named = {
@@ -99,8 +101,8 @@ def _check_of(hint: Hint) -> Check | None:
     if origin in _UNTOUCHED:
         return _instance_check(origin)
     try:
-        if isinstance(bare, type) and (bare in _EXACT or issubclass(bare, BaseModel)):
-            return _quick_check(bare, TypeAdapter(hint.annotation))
+        if hint.annotation in _EXACT:
+            return _quick_check(hint.annotation, TypeAdapter(hint.annotation))
         return TypeAdapter(hint.annotation, config=ConfigDict(arbitrary_types_allowed=True)).validate_python
     except PydanticUserError:
         pass  # a type with a configuration of its own; it is tried as it is

@@ -11,7 +11,6 @@ which the plan orders them: item first, later stage first. A chain inside an ite
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from asyncflow._authoring.call import record
@@ -21,11 +20,13 @@ from asyncflow._authoring.definition import OpDefinition
 from asyncflow._authoring.hidden import LEAVES
 from asyncflow._authoring.hint import Hint
 from asyncflow._authoring.node import Fragment, Node, NodeKind, Ref
-from asyncflow._authoring.opcall import compare, op_node
+from asyncflow._authoring.opcall import compare_promise, op_node
 from asyncflow._authoring.place import Place, told
 from asyncflow._authoring.promise import Promise
+from asyncflow._authoring.site import Items, Site
 from asyncflow._authoring.step import as_promise, same
-from asyncflow._authoring.wiring import Items, Site, Wiring
+from asyncflow._authoring.unused import warn_of_unused
+from asyncflow._authoring.wiring import Wiring
 from asyncflow.errors import ConfigurationError, PlanError, TracingError
 from asyncflow.ids import check_name
 
@@ -59,7 +60,7 @@ class Repeated:
     @property
     def gives(self) -> Hint | None:
         """What is known of the list."""
-        returns = self.inner.definition.signature.returns
+        returns = self.inner.definition.signature.resolve().returns
         if returns is None:
             return None
         return returns.settled.listed if isinstance(self.callee, SettledCallee) else returns.listed
@@ -107,6 +108,8 @@ def _fragment(wiring: Wiring, call: Repeated, base: str, hint: Hint | None) -> F
         item = inner.add(Node(NodeKind.ITEM, f"(item of {base})", where=call.where, gives=hint))
         result = as_promise(inner, call.placed(inner, item, f"{base}[]"))
         inner.renumber()
+        inner.output = result.ref__
+    warn_of_unused(inner)
     return Fragment(inner, outside=tuple(inner.outside), output=result.ref__.id, map_key=call.inner.map_key)
 
 
@@ -144,19 +147,23 @@ def _calls(
     site = wiring.site
     results: dict[int, None] = {}
     starts: list[int] = []
-    for i, (item, name) in enumerate(zip(items, names, strict=True)):
-        lead = leads[i] if leads else len(wiring.nodes)
-        starts.append(lead)
-        with wiring.at(_of_item(site, stage, lead)):
+    try:
+        for i, (item, name) in enumerate(zip(items, names, strict=True)):
+            lead = leads[i] if leads else len(wiring.nodes)
+            starts.append(lead)
+            wiring.site = _of_item(site, stage, lead)
             result = as_promise(wiring, call.placed(wiring, item, f"{base}[{name}]"))
             if result.ref__.id in results:  # a body that returned what was made outside: every item has its own node
                 result = wiring.step(same, "(value)", (result,))
-        results[result.ref__.id] = None
+            results[result.ref__.id] = None
+    finally:
+        wiring.site = site
     return list(results), starts
 
 
 def _of_item(site: Site, stage: int, lead: int) -> Site:
-    return replace(site, stage=site.stage + stage, lead=lead if site.lead < 0 else site.lead)
+    lead = lead if site.lead < 0 else site.lead
+    return Site(site.scope, site.prefix, site.after, site.start, site.gate, site.settled, site.stage + stage, lead)
 
 
 def _ops(
@@ -177,41 +184,38 @@ def _ops(
     if not isinstance(definition, OpDefinition):
         raise PlanError(f"{definition.name} is no op")
     site = wiring.site
-    with wiring.at(_of_item(site, stage, site.lead)):
-        probe = op_node(wiring, callee, (None, *call.args), call.kwargs, key=f"{base}[{names[0]}]", where=call.where)
-        place = len(callee.leading)
-        before, after = probe.args[:place], probe.args[place + 1 :]
-        accepted, parameter = definition.signature.accepted, definition.signature.place(place)
-        starts: list[int] = []
-        results: list[int] = []
-        nodes, refs = wiring.nodes, wiring.refs
-        for i, (item, name) in enumerate(zip(items, names, strict=True)):
-            ref = Ref(len(nodes))
-            lead = leads[i] if leads else ref.id
-            starts.append(lead)
-            key = f"{base}[{name}]"
-            kept: object
-            if type(item) is Promise and item.wiring__ is wiring:
-                kept, sources = item.ref__, (item.ref__.id, *[j for j in probe.sources if j != item.ref__.id])
-                gives = nodes[item.ref__.id].gives
-                if gives is not None and gives not in accepted[parameter]:
-                    compare(gives, definition, parameter, who=f"{wiring.graph_name}/{key}", where=call.where)
-                refs_inside = probe.refs
-            elif type(item) in LEAVES:
-                kept, sources, refs_inside = item, probe.sources, probe.refs
-            else:
-                node = op_node(wiring, callee, (item, *call.args), call.kwargs, key=key, where=call.where)
-                kept, sources, refs_inside = node.args[place], node.sources, node.refs
-            nodes.append(
-                Node(  # by position: kind, key, op, fn, args, kwargs, refs, sources, after, gate, scope,
-                    NodeKind.OP, key, definition, None, (*before, kept, *after), probe.kwargs, refs_inside, sources,
-                    # stage, lead, settled, shown, where, gives
-                    probe.after, site.gate, site.scope, site.stage + stage, lead if site.lead < 0 else site.lead,
-                    site.settled, True, call.where, probe.gives,
-                )
-            )  # fmt: skip
-            refs.append(ref)
-            results.append(ref.id)
+    probe = op_node(wiring, callee, (None, *call.args), call.kwargs, key=f"{base}[{names[0]}]", where=call.where)
+    place = len(callee.leading)
+    before, behind = probe.args[:place], probe.args[place + 1 :]
+    parameter = definition.signature.place(place)
+    nodes, refs = wiring.nodes, wiring.refs
+    starts: list[int] = []
+    results: list[int] = []
+    for i, (item, name) in enumerate(zip(items, names, strict=True)):
+        key = f"{base}[{name}]"
+        kept: object = item
+        sources, nested = probe.sources, probe.refs
+        if type(item) is Promise and item.wiring__ is wiring:
+            kept = item.ref__
+            sources = (item.ref__.id, *[j for j in sources if j != item.ref__.id]) if sources else (item.ref__.id,)
+            compare_promise(item, definition, parameter, who=f"{wiring.graph_name}/{key}", where=call.where)
+        elif type(item) not in LEAVES:
+            node = op_node(wiring, callee, (item, *call.args), call.kwargs, key=key, where=call.where)
+            kept, sources, nested = node.args[place], node.sources, node.refs
+        ref = Ref(len(nodes))
+        lead = leads[i] if leads else ref.id
+        # by position: kind, key, op, fn, args, kwargs, refs, sources, after, gate, scope, stage, lead, settled, shown,
+        # where, gives
+        nodes.append(
+            Node(
+                NodeKind.OP, key, definition, None, (*before, kept, *behind), probe.kwargs, nested, sources,
+                probe.after, site.gate, site.scope, site.stage + stage, lead if site.lead < 0 else site.lead,
+                site.settled, True, call.where, probe.gives,
+            )
+        )  # fmt: skip
+        refs.append(ref)
+        starts.append(lead)
+        results.append(ref.id)
     return results, starts
 
 

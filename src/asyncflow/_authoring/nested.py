@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from asyncflow._authoring.body import run_body
 from asyncflow._authoring.callee import Callee
@@ -11,15 +10,12 @@ from asyncflow._authoring.definition import GraphDefinition
 from asyncflow._authoring.order import ordered_after
 from asyncflow._authoring.place import Place, told
 from asyncflow._authoring.promise import Promise
+from asyncflow._authoring.site import Site
 from asyncflow._authoring.step import as_end, same
 from asyncflow.errors import PlanError
-from asyncflow.options import RunOptions
 
 if TYPE_CHECKING:
     from asyncflow._authoring.wiring import Wiring
-
-_OUTERMOST: Final = ("on_error", "tags", "priority", "fair_key", "weight", "run_id")
-_DEFAULTS: Final = RunOptions()
 
 
 def record_graph(
@@ -42,27 +38,25 @@ def record_graph(
     after = ordered_after(wiring, callee.order, who=who, where=where) if callee.order else ()
     options = definition.options
     start = len(wiring.nodes)
-    site = replace(
-        wiring.site,
-        scope=wiring.scope(key, options.max_concurrent, options.tag_concurrency_limits),
-        prefix=f"{key}/",
-        after=(*wiring.site.after, *after),
-        start=start if after else wiring.site.start,
-    )
-    with wiring.at(site):
+    outer = wiring.site
+    wiring.site = Site(
+        wiring.scope(key, options.max_concurrent, options.tag_concurrency_limits), f"{key}/", (*outer.after, *after),
+        start if after else outer.start, outer.gate, outer.settled, outer.stage, outer.lead,
+    )  # fmt: skip
+    try:
         if definition.static:
             args, kwargs = _promised(wiring, definition, args, kwargs, leading=len(callee.leading))
         output = run_body(wiring, definition, args, kwargs, where)
-        if output is None and len(wiring.nodes) > start:
-            output = as_end(wiring, start, where)
-    return output
+        return as_end(wiring, start, where) if output is None and len(wiring.nodes) > start else output
+    finally:
+        wiring.site = outer
 
 
 def _promised(
     wiring: Wiring, definition: GraphDefinition, args: tuple[Any, ...], kwargs: dict[str, Any], *, leading: int
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Returns a promise for every parameter: the body of a static graph never sees a value, wherever it stands."""
-    signature = definition.signature
+    signature = definition.signature.resolve()
     values = signature.bound(args, kwargs)
     positional: list[Any] = []
     named: dict[str, Any] = {}
@@ -83,14 +77,10 @@ def refuse_run_options(definition: GraphDefinition, who: str, where: Place) -> N
     Raises:
         PlanError: naming them.
     """
-    options = definition.options
-    if options is _DEFAULTS:
-        return
-    given = [name for name in _OUTERMOST if getattr(options, name) != getattr(_DEFAULTS, name)]
-    if given:
+    if definition.of_run:
         raise PlanError(
-            f"{who}, called at {told(where)}, has {', '.join(given)}, which belong to the outermost run and would not"
-            " hold here: set them on the graph that is run"
+            f"{who}, called at {told(where)}, has {', '.join(definition.of_run)}, which belong to the outermost run and"
+            " would not hold here: set them on the graph that is run"
         )
 
 

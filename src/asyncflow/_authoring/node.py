@@ -56,7 +56,7 @@ class Ref:
         return f"Ref({self.id})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Scope:
     """One call of a graph: `path` begins the keys of what stands in it; limits hold for all of that."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncflow._authoring.arguments import absorbed
 from asyncflow._authoring.callee import Callee
@@ -17,6 +17,8 @@ from asyncflow.errors import PlanError
 
 if TYPE_CHECKING:
     from asyncflow._authoring.wiring import Wiring
+
+_OP: Final = NodeKind.OP
 
 
 def record_op(
@@ -38,37 +40,34 @@ def op_node(
     definition = callee.definition
     if not isinstance(definition, OpDefinition):
         raise PlanError(f"{definition.name} is no op")
-    signature = definition.signature
+    signature = definition.signature.resolve()
     who = f"{wiring.graph_name}/{key}"
     args = callee.leading + args
     if kwargs or len(args) != signature.exact:
         signature.check(args, kwargs, who=who, where=where)
-    for i, value in enumerate(args):
-        compare_value(wiring, value, definition, signature.place(i), who=who, where=where)
-    for name, value in kwargs.items():
-        compare_value(wiring, value, definition, signature.place_of(name), who=who, where=where)
     taken = absorbed(wiring, args, kwargs, who=who, where=where)
+    for i, value in enumerate(args):
+        if type(value) is Promise:
+            compare_promise(value, definition, signature.place(i), who=who, where=where)
+    for name, value in kwargs.items():
+        if type(value) is Promise:
+            compare_promise(value, definition, signature.place_of(name), who=who, where=where)
+    after = ordered_after(wiring, callee.order, who=who, where=where) if callee.order else ()
+    # by position, since names cost a third of it: kind, key, op, fn, args, kwargs, refs, sources, after, gate, scope,
+    # stage, lead, settled, shown, where, gives
     return Node(
-        NodeKind.OP,
-        key,
-        definition,
-        args=taken.args,
-        kwargs=taken.kwargs,
-        refs=taken.refs,
-        sources=taken.sources,
-        after=ordered_after(wiring, callee.order, who=who, where=where) if callee.order else (),
-        shown=True,
-        where=where,
-        gives=signature.returns,
-    )
+        _OP, key, definition, None, taken.args, taken.kwargs, taken.refs, taken.sources, after, -1, 0,
+        0, -1, -1, True, where, signature.returns,
+    )  # fmt: skip
 
 
-def compare_value(wiring: Wiring, value: object, definition: OpDefinition, i: int, *, who: str, where: Place) -> None:
-    """Compares an argument, where it is a promise, with the parameter that takes it."""
-    if type(value) is not Promise:
-        return
-    wiring.ref(value)  # one of another wiring is refused before its type is
-    gives = value.wiring__.nodes[value.ref__.id].gives
+def compare_promise(promise: Promise, definition: OpDefinition, i: int, *, who: str, where: Place) -> None:
+    """Compares what is known of a result with the parameter that takes it.
+
+    Raises:
+        PlanError: naming the parameter and both types.
+    """
+    gives = promise.wiring__.nodes[promise.ref__.id].gives
     if gives is not None and gives not in definition.signature.accepted[i]:
         compare(gives, definition, i, who=who, where=where)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncflow._authoring.current import CURRENT
 from asyncflow._authoring.node import Node, NodeKind
-from asyncflow._authoring.place import told, user_place
+from asyncflow._authoring.place import blamed_place, told
 from asyncflow.errors import TracingError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def refusal(promise: Promise, what: str, hint: str) -> TracingError:
     if wiring.closed:
         return stale(promise)
     return TracingError(
-        f"{what} at {told(user_place())} needs the value of {described(promise)}, and while a graph is wired there is"
+        f"{what} at {told(blamed_place())} needs the value of {described(promise)}, and while a graph is wired there is"
         f" only a promise of it: {HINTS[hint]}{_about_input(promise)}"
     )
 
@@ -66,7 +66,7 @@ def stale(promise: Promise) -> TracingError:
     else:
         then = f"while another graph, {wiring.graph_name}, is wired"
     return TracingError(
-        f"the promise of {described(promise)} was used at {told(user_place())}, {then}: a promise belongs to one wiring"
+        f"the promise of {described(promise)} was used at {told(blamed_place())}, {then}: a promise belongs to one wiring"
         " of one graph; return it from there, or make the call here"
     )
 

@@ -123,7 +123,7 @@ def _wired(
     wiring.scopes[0] = Scope(None, "", options.max_concurrent, options.tag_concurrency_limits)
     with wiring.going_on():
         for parameter in missing:
-            hint = definition.signature.hints[definition.signature.index[parameter.name]]
+            hint = definition.signature.resolve().hints[definition.signature.index[parameter.name]]
             promise = wiring.given(parameter.name, hint, definition.where)
             if parameter.kind is parameter.POSITIONAL_ONLY:
                 args = (*args, promise)

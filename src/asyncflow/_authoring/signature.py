@@ -12,7 +12,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from asyncflow._authoring.hint import EMPTY, Hint, hint_of
 from asyncflow._authoring.place import Place, told, user_place
@@ -38,21 +38,24 @@ class Signature:
         keyworded: The place of `**kwargs`, or -1.
         exact: A number of arguments by position that is right without any by name, or -1.
         accepted: For each parameter, the hints of results that were compared with it and may be right.
+        hints: What is known of each parameter, once `resolve` was called.
+        returns: What is known of the result, once `resolve` was called.
     """
 
     __slots__ = (
         "_fn",
-        "_hints",
         "_nearby",
-        "_returns",
         "_shapes",
         "accepted",
         "exact",
+        "hints",
         "index",
         "keyworded",
         "parameters",
         "positional",
+        "resolved",
         "rest",
+        "returns",
     )
 
     def __init__(self, fn: Callable[..., Any], nearby: Mapping[str, Any]) -> None:
@@ -68,20 +71,18 @@ class Signature:
         self.exact = -1 if needs_names else self.positional
         self.accepted: tuple[set[Hint], ...] = tuple([set() for _ in self.parameters])
         self._shapes: set[tuple[object, ...]] = set()
-        self._hints: tuple[Hint | None, ...] | None = None
-        self._returns: Hint | None = None
+        self.resolved = False
+        self.hints: tuple[Hint | None, ...] = ()
+        self.returns: Hint | None = None
 
-    @property
-    def hints(self) -> tuple[Hint | None, ...]:
-        """What is known of each parameter, in order."""
-        return self._resolved() if self._hints is None else self._hints
-
-    @property
-    def returns(self) -> Hint | None:
-        """What is known of the result."""
-        if self._hints is None:
-            self._resolved()
-        return self._returns
+    def resolve(self) -> Self:
+        """Resolves the annotations, where that was not done before: only then are `hints` and `returns` right."""
+        if not self.resolved:
+            known = annotations_of(self._fn, self._nearby)
+            self.returns = hint_of(known.get("return", EMPTY))
+            self.hints = tuple([hint_of(known.get(parameter.name, EMPTY)) for parameter in self.parameters])
+            self.resolved = True
+        return self
 
     def check(
         self,
@@ -154,12 +155,6 @@ class Signature:
                 values[name] = parameter.default
         return values
 
-    def _resolved(self) -> tuple[Hint | None, ...]:
-        known = resolved(self._fn, self._nearby)
-        self._returns = hint_of(known.get("return", EMPTY))
-        self._hints = tuple([hint_of(known.get(parameter.name, EMPTY)) for parameter in self.parameters])
-        return self._hints
-
     def __str__(self) -> str:
         return "(" + ", ".join(_written(parameter) for parameter in self.parameters) + ")"
 
@@ -173,7 +168,7 @@ def _written(parameter: inspect.Parameter) -> str:
     return parameter.name if parameter.default is parameter.empty else f"{parameter.name}=…"
 
 
-def resolved(fn: Callable[..., Any], nearby: Mapping[str, Any]) -> Mapping[str, Any]:
+def annotations_of(fn: Callable[..., Any], nearby: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns the annotations of a function as objects; one that cannot be resolved is left out."""
     with contextlib.suppress(Exception):  # annotations are arbitrary code; where one fails, they are tried one by one
         return typing.get_type_hints(fn, localns=dict(nearby), include_extras=True)

@@ -87,3 +87,8 @@ def as_end(wiring: Wiring, start: int, where: Place) -> Promise:
     last = len(wiring.nodes)  # what belongs to a settled call in here is waited for by its outcome
     ends = tuple([i for i in range(start, last) if i not in read and wiring.nodes[i].settled < start])
     return wiring.add(Node(NodeKind.STEP, wiring.key("(end)"), fn=same, args=(None,), after=ends, where=where))
+
+
+def is_end(node: Node) -> bool:
+    """True for what `as_end` makes."""
+    return node.kind is NodeKind.STEP and node.key.rpartition("/")[2].startswith("(end)")

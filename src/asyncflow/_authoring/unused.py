@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncflow._authoring.node import Node, NodeKind, Ref
+from asyncflow._authoring.step import is_end
 
 if TYPE_CHECKING:
     from asyncflow._authoring.wiring import Wiring
@@ -28,8 +29,9 @@ def warn_of_unused(wiring: Wiring) -> None:
     for node in nodes:
         for i in node.sources:
             used[i] = 1
-        for i in node.after:
-            used[i] = 1
+        if node.after and not is_end(node):  # the end of a nested graph waits for all of it, and uses nothing
+            for i in node.after:
+                used[i] = 1
         if node.items >= 0:
             used[node.items] = 1
         if node.fragment is not None:
@@ -45,8 +47,10 @@ def warn_of_unused(wiring: Wiring) -> None:
 
 
 def _continued(wiring: Wiring, collector: int) -> bool:
-    """True where a further `each` takes the items one by one, so that nobody needs the list."""
+    """True where nobody needs the list: it is empty, or a further `each` takes the items one by one."""
     items = wiring.items[collector].results
+    if not items:
+        return True
     read = {i for j, node in enumerate(wiring.nodes) if j != collector for i in node.sources}
     return any(i in read for i in items)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from asyncflow._authoring.arguments import absorbed
@@ -21,45 +20,11 @@ from asyncflow._authoring.node import Node, NodeKind, Ref, Scope
 from asyncflow._authoring.place import NOWHERE, Place, user_place
 from asyncflow._authoring.promise import Promise
 from asyncflow._authoring.refusal import stale
+from asyncflow._authoring.site import Items, Site
 from asyncflow.options import TagLimit
 
 if TYPE_CHECKING:
     from asyncflow._authoring.definition import GraphDefinition
-
-
-@dataclass(slots=True, eq=False)
-class Site:
-    """Where new nodes stand. Never changed (not a frozen dataclass: those cost four times as much to make).
-
-    Args:
-        scope: The scope.
-        prefix: What keys begin with.
-        after: Ids that the roots of this site start after.
-        start: The first id of what `after` holds for.
-        gate: The gate of the branch, or -1.
-        settled: The OUTCOME node that tolerates failures, or -1.
-        stage: How many `each` stages lie before.
-        lead: The first node of the item's chain, or -1.
-    """
-
-    scope: int = 0
-    prefix: str = ""
-    after: tuple[int, ...] = ()
-    start: int = 0
-    gate: int = -1
-    settled: int = -1
-    stage: int = 0
-    lead: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class Items:
-    """The items of an `each` that were wired one by one: results, names, first node of each chain, stages before."""
-
-    results: tuple[int, ...]
-    names: tuple[str, ...]
-    leads: tuple[int, ...]
-    stage: int
 
 
 class Wiring:
