@@ -1,5 +1,7 @@
 """Calls of ops while wiring: arguments, keys, methods, options, places."""
 
+# ruff: noqa: ARG005 — lambdas take what the test hands them
+
 from __future__ import annotations
 
 import inspect

@@ -1,5 +1,7 @@
 """`each`: over real lists, over promises, chained, nested, with names of its own, over graphs and settled calls."""
 
+# ruff: noqa: ARG005 — lambdas take what the test hands them
+
 from __future__ import annotations
 
 from collections.abc import Callable

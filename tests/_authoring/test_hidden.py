@@ -1,5 +1,7 @@
 """Promises that hide where wiring could not put the value in are found, wherever that is."""
 
+# ruff: noqa: PLW0108 — a lambda hides the promise, not the class itself
+
 from __future__ import annotations
 
 import collections

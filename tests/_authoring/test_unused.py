@@ -1,5 +1,7 @@
 """Results that nothing uses are warned of: the backstop for what a promise cannot see."""
 
+# ruff: noqa: ARG005, PLW0108 — the call has to happen inside the graph
+
 from __future__ import annotations
 
 import warnings

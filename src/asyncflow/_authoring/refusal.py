@@ -66,8 +66,8 @@ def stale(promise: Promise) -> TracingError:
     else:
         then = f"while another graph, {wiring.graph_name}, is wired"
     return TracingError(
-        f"the promise of {described(promise)} was used at {told(blamed_place())}, {then}: a promise belongs to one wiring"
-        " of one graph; return it from there, or make the call here"
+        f"the promise of {described(promise)} was used at {told(blamed_place())}, {then}: a promise belongs to one"
+        " wiring of one graph; return it from there, or make the call here"
     )
 
 

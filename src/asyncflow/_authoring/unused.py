@@ -21,29 +21,32 @@ class UnusedResultWarning(UserWarning):
 
 def warn_of_unused(wiring: Wiring) -> None:
     """Warns of every result that is not None and used nowhere, once for each line that wired one."""
-    nodes = wiring.nodes
-    used = bytearray(len(nodes))
-    output = wiring.output
-    if type(output) is Ref:
-        used[output.id] = 1
-    for node in nodes:
+    used = _used(wiring)
+    if 0 not in used:
+        return
+    for i, node in enumerate(wiring.nodes):
+        if used[i] or node.kind not in _RESULTS or node.gives is None or not node.gives.valued:
+            continue
+        if node.kind is not NodeKind.COLLECT or not _continued(wiring, i):
+            _warn(wiring, node)
+
+
+def _used(wiring: Wiring) -> bytearray:
+    """Returns 1 for every node that something reads or is ordered after."""
+    used = bytearray(len(wiring.nodes))
+    if type(wiring.output) is Ref:
+        used[wiring.output.id] = 1
+    for node in wiring.nodes:
         for i in node.sources:
             used[i] = 1
         if node.after and not is_end(node):  # the end of a nested graph waits for all of it, and uses nothing
             for i in node.after:
                 used[i] = 1
-        if node.items >= 0:
-            used[node.items] = 1
         if node.fragment is not None:
+            used[node.items] = 1
             for i in node.fragment.captures:
                 used[i] = 1
-    if 0 not in used:
-        return
-    for i, node in enumerate(nodes):
-        if not used[i] and node.kind in _RESULTS and node.gives is not None and node.gives.valued:
-            if node.kind is NodeKind.COLLECT and _continued(wiring, i):
-                continue
-            _warn(wiring, node)
+    return used
 
 
 def _continued(wiring: Wiring, collector: int) -> bool:
