@@ -11,7 +11,19 @@ the type of `.fn`. As a method, an op annotates *self* as a callable: that binds
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Concatenate, Final, Generic, Literal, ParamSpec, Protocol, Self, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    Generic,
+    Literal,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    overload,
+)
 
 from asyncflow._authoring import Callee, OpDefinition, SettledCallee, call_op, call_settled, define_op, wire_op
 from asyncflow._plan import Plan, freeze
@@ -181,10 +193,14 @@ class Op(Runnable[P, R_co], Generic[P, R_co]):
         self.deployment = None
         self.run_options = _DEFAULTS
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Wires a call; only inside a graph. See `Runnable`."""
-        result: R_co = call_op(self, args, kwargs)
-        return result
+    if TYPE_CHECKING:
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+            """Wires a call; only inside a graph. See `Runnable`."""
+            ...
+
+    else:
+        __call__ = call_op  # without a function between: this is the hot path of wiring
 
     def options(
         self,

@@ -64,6 +64,13 @@ class Names(dict[str, Any]):
     """A dict of its own kind."""
 
 
+class Lying(list[Any]):
+    """A list that hides what it has from whoever asks."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+
 class Silent:
     """An object that answers nothing, however it is asked."""
 
@@ -116,6 +123,7 @@ HIDDEN: dict[str, tuple[Callable[[Any], Any], str]] = {
     "named tuple": (lambda x: Point(x, 1), "in Point[0]"),
     "object": (Plain, "in Plain.n"),
     "private slot": (Private, "in Private._Private__n"),
+    "list that lies": (lambda x: Lying([x]), "in Lying[0]"),
     "object that answers nothing": (Silent, "in Silent.n"),
     "namespace": (lambda x: types.SimpleNamespace(n=x), "in SimpleNamespace.n"),
     "closure": (closing, "closing over `x`"),

@@ -295,6 +295,8 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str, str]] = {
     "open(x)": (open, "a path made of it", "`apply(Path, x)`"),
     "x.method()": (lambda x: x.strip(), "calling it, or a method of it,", "`apply(lambda value: value.method(…), x)`"),
     "x()": (lambda x: x(), "calling it, or a method of it,", "a step gets the value"),
+    "each(x, [1])": (lambda x: each(x, [1]), "`each(…)` with it as the function", "a step gets the value"),
+    "apply(x, 1)": (lambda x: apply(x, 1), "`apply(…)` with it as the function", "a step gets the value"),
     "await x": (use_await, "`await`", "leave out `await`"),
     "with x": (use_with, "`with`", "open it inside an op"),
     "async with x": (use_async_with, "`async with`", "open it inside an op"),
@@ -328,6 +330,7 @@ def test_refused(name: str) -> None:
 
 
 VARIANTS = {
+    "each(x, [1])", "apply(x, 1)",
     "[1, 2][x]", "f'{x:>3}'", "'%d' % x", "isinstance(x, str)", "isinstance(1, x)", "match 1", "match class",
     "match sequence", "json.dumps([x])", "x.__array__", "asyncio.run(x)",
 }  # fmt: skip

@@ -67,7 +67,7 @@ def careless(link: str) -> int:
 UNUSED: dict[str, tuple[Callable[[str], Any], list[tuple[str, str]]]] = {
     "x is None": (is_none, [("fetch", "str")]),
     "a statement": (lambda url: [fetch(url), None][1], [("fetch", "str")]),
-    "several": (loop, [("fetch", "str"), ("fetch#2", "str"), ("fetch#3", "str")]),
+    "several of one line": (loop, [("fetch", "str")]),
     "a map": (lambda url: [each(fetch, [url]), None][1], [("fetch", "list[str]")]),
     "a map over a promise": (lambda url: [each(fetch, links(url)), None][1], [("fetch", "list[str]")]),
     "an outcome": (lambda url: [fetch.settled(url), None][1], [("fetch", "Outcome[str]")]),

@@ -1,7 +1,8 @@
 """Running the body of a graph so that it wires: what it raises is told in the words of the graph.
 
-A nested call runs the body of another graph inside. One that never ends is found by counting the calls that are
-going on, and its names are told.
+A nested call runs the body of another graph inside. One that never ends is found when the calls that are going on
+reach a limit, Python's or ours, and its names are told. A graph that calls itself fewer times, deciding on real
+inputs, is fine.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from asyncflow.errors import PlanError, TracingError
 if TYPE_CHECKING:
     from asyncflow._authoring.wiring import Wiring
 
-DEEPEST: Final = 100
-"""Nested calls that may be going on at once."""
+DEEPEST: Final = 500
+"""Nested calls that may be going on at once, where Python's own limit does not come first."""
 
 _ABOUT_PROMISE: Final = re.compile(r"\bPromise\b")
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _OP: Final = NodeKind.OP
 
 
-def call_op(callee: Callee, args: tuple[object, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 — the promise of any result
-    """Records a call of an op; the user's line is two frames up.
+def call_op(callee: Callee, /, *args: object, **kwargs: Any) -> Any:  # noqa: ANN401 — the promise of any result
+    """Records a call of an op. It is the `__call__` of ops itself, so the user's line is one frame up.
 
     Raises:
         TracingError: outside a graph; also for a promise that hides, or belongs to another wiring.
@@ -39,7 +39,7 @@ def call_op(callee: Callee, args: tuple[object, ...], kwargs: dict[str, Any]) ->
     definition: Any = callee.definition
     if wiring is None or wiring.closed:
         raise outside(definition.name)
-    frame = frame_above(2)
+    frame = frame_above(1)
     where = (frame.f_code.co_filename, frame.f_lineno)
     site = wiring.site
     if kwargs or callee.leading or callee.order or site.after:

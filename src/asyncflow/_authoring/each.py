@@ -10,6 +10,7 @@ from asyncflow._authoring.current import CURRENT
 from asyncflow._authoring.items import Repeated, over_items, over_promise
 from asyncflow._authoring.place import told, user_place
 from asyncflow._authoring.promise import Promise
+from asyncflow._authoring.refusal import refusal
 from asyncflow._authoring.step import step_name
 from asyncflow.errors import TracingError
 
@@ -55,7 +56,9 @@ def each(fn: Callable[Concatenate[A, Q], R], items: Iterable[A], /, *args: Q.arg
         raise TracingError(
             f"each(…) was called outside a graph, at {told(where)}: inside an op, await `op.run(item)` for the items"
         )
-    callee: object = fn
+    callee: Any = fn
+    if type(callee) is Promise:
+        raise refusal(callee, "`each(…)` with it as the function", "call")
     if not isinstance(callee, (Callee, SettledCallee)):
         name = step_name(fn)
         raise TracingError(

@@ -22,7 +22,6 @@ import re
 import types
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import is_dataclass
 from typing import Any, Final, TypeAlias
 
 from asyncflow._authoring.callee import Callee, SettledCallee
@@ -47,6 +46,7 @@ _ITERATORS: Final[tuple[type[Any], ...]] = (
     type(iter(dict[Any, Any]().values())), type(iter(dict[Any, Any]().items())), type(reversed(list[Any]())),
     map, zip, filter, enumerate,
 )  # fmt: skip
+_DATA: Final = ("__dataclass_fields__", "__pydantic_fields__", "__attrs_attrs__")
 _KNOWN_MOST: Final = 4_096
 
 
@@ -100,8 +100,7 @@ def _judged(kind: type[Any]) -> tuple[Walk | None, bool]:
     for base, walk in _WALKS:
         if issubclass(kind, base):
             return walk, False
-    data = is_dataclass(kind) or hasattr(kind, "__pydantic_fields__") or hasattr(kind, "__attrs_attrs__")
-    return state, not data
+    return state, not any(mark in vars(base) for base in kind.__mro__ for mark in _DATA)
 
 
 def _both(first: Walk, second: Walk) -> Walk:
@@ -144,18 +143,29 @@ def _state_of(kind: type[Any]) -> Walk | None:
     return state
 
 
-def _members(value: Iterable[object]) -> Iterable[Child]:
-    if set(map(type, value)) <= LEAVES:
-        return ()
-    return [(f"[{i}]", part) for i, part in enumerate(value)]
+def _members_by(iterate: Callable[[Any], Iterator[object]]) -> Walk:
+    """Returns how a container is walked: by the iteration of its base, whatever the class makes of it."""
+
+    def members(value: Any) -> Iterable[Child]:  # noqa: ANN401 — a container
+        if set(map(type, iterate(value))) <= LEAVES:
+            return ()
+        return [(f"[{i}]", part) for i, part in enumerate(iterate(value))]
+
+    return members
 
 
-def _entries(value: dict[object, object]) -> Iterator[Child]:
-    if set(map(type, value)) | set(map(type, value.values())) <= LEAVES:
-        return
-    for key, part in value.items():
-        yield " as a key", key
-        yield (f"[{key!r:.40}]" if type(key) in LEAVES else "[…]"), part
+def _entries_by(items: Callable[[Any], Iterable[tuple[object, object]]]) -> Walk:
+    """Returns how a mapping is walked, likewise."""
+
+    def entries(value: Any) -> Iterator[Child]:  # noqa: ANN401 — a mapping
+        found = list(items(value))
+        if {type(part) for entry in found for part in entry} <= LEAVES:
+            return
+        for key, part in found:
+            yield " as a key", key
+            yield (f"[{key!r:.40}]" if type(key) in LEAVES else "[…]"), part
+
+    return entries
 
 
 def _closure(value: types.FunctionType) -> Iterator[Child]:
@@ -193,8 +203,12 @@ def _settled(value: SettledCallee) -> Iterable[Child]:
 
 
 _CONTAINERS: Final[tuple[tuple[type[Any] | tuple[type[Any], ...], Walk], ...]] = (
-    ((dict, types.MappingProxyType), _entries),
-    ((list, tuple, set, frozenset, collections.deque), _members),
+    (dict, _entries_by(dict[Any, Any].items)),
+    (types.MappingProxyType, _entries_by(types.MappingProxyType[Any, Any].items)),
+    (list, _members_by(list[Any].__iter__)),
+    (tuple, _members_by(tuple[Any, ...].__iter__)),
+    ((set, frozenset), _members_by(iter)),
+    (collections.deque, _members_by(collections.deque[Any].__iter__)),
 )
 _WALKS: Final[tuple[tuple[type[Any] | tuple[type[Any], ...], Walk], ...]] = (
     (types.FunctionType, _closure),

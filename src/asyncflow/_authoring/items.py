@@ -106,6 +106,7 @@ def _fragment(wiring: Wiring, call: Repeated, base: str, hint: Hint | None) -> F
     inner = Wiring(wiring.graph_name, parent=wiring, static=wiring.static, deployment=wiring.deployment)
     with inner.going_on():
         item = inner.add(Node(NodeKind.ITEM, f"(item of {base})", where=call.where, gives=hint))
+        inner.site = Site(lead=item.ref__.id)  # chains inside belong to the item's chain
         result = as_promise(inner, call.placed(inner, item, f"{base}[]"))
         inner.renumber()
         inner.output = result.ref__

@@ -13,6 +13,7 @@ from asyncflow._authoring.current import CURRENT
 from asyncflow._authoring.node import Node, NodeKind
 from asyncflow._authoring.place import Place, told, user_place
 from asyncflow._authoring.promise import Promise
+from asyncflow._authoring.refusal import refusal
 from asyncflow.errors import TracingError
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ def apply(fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     where = user_place()
     if wiring is None or wiring.closed:
         raise TracingError(f"apply(…) was called outside a graph, at {told(where)}: there, call the function itself")
+    given: Any = fn
+    if type(given) is Promise:
+        raise refusal(given, "`apply(…)` with it as the function", "call")
     if isinstance(fn, (Callee, SettledCallee)):
         raise TracingError(f"apply(…) at {told(where)} was given an op or a graph: call it, it is wired by itself")
     if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):

@@ -6,6 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncflow._authoring.node import Node, NodeKind, Ref
+from asyncflow._authoring.place import Place
 from asyncflow._authoring.step import is_end
 
 if TYPE_CHECKING:
@@ -21,32 +22,23 @@ class UnusedResultWarning(UserWarning):
 
 def warn_of_unused(wiring: Wiring) -> None:
     """Warns of every result that is not None and used nowhere, once for each line that wired one."""
-    used = _used(wiring)
-    if 0 not in used:
-        return
-    for i, node in enumerate(wiring.nodes):
-        if used[i] or node.kind not in _RESULTS or node.gives is None or not node.gives.valued:
-            continue
-        if node.kind is not NodeKind.COLLECT or not _continued(wiring, i):
-            _warn(wiring, node)
-
-
-def _used(wiring: Wiring) -> bytearray:
-    """Returns 1 for every node that something reads or is ordered after."""
-    used = bytearray(len(wiring.nodes))
-    if type(wiring.output) is Ref:
-        used[wiring.output.id] = 1
-    for node in wiring.nodes:
-        for i in node.sources:
-            used[i] = 1
-        if node.after and not is_end(node):  # the end of a nested graph waits for all of it, and uses nothing
-            for i in node.after:
-                used[i] = 1
+    nodes = wiring.nodes
+    used: set[int] = {wiring.output.id} if type(wiring.output) is Ref else set()
+    used.update(*[node.sources for node in nodes])
+    for node in [node for node in nodes if node.after or node.fragment is not None]:
+        if not is_end(node):  # the end of a nested graph waits for all of it, and uses nothing
+            used.update(node.after)
         if node.fragment is not None:
-            used[node.items] = 1
-            for i in node.fragment.captures:
-                used[i] = 1
-    return used
+            used.update((node.items, *node.fragment.captures))
+    if len(used) == len(nodes):
+        return
+    said: set[Place] = set()
+    for i, node in enumerate(nodes):
+        if i in used or node.kind not in _RESULTS or node.gives is None or not node.gives.valued:
+            continue
+        if node.where not in said and not (node.kind is NodeKind.COLLECT and _continued(wiring, i)):
+            said.add(node.where)
+            _warn(wiring, node)
 
 
 def _continued(wiring: Wiring, collector: int) -> bool:
