@@ -95,8 +95,9 @@ class ModelAdmission:
         limit.paused = False
 
     def rematch(self, claim: Claim, demand: Demand) -> None:
-        if self.hall.rematch(claim, demand):
-            self._command("DropTicket", claim)
+        lost = self.hall.rematch(claim, demand)
+        if lost is not None:
+            self._command("DropTicket", lost.main)
 
     def reprioritise(self, what: Party | Claim, *, priority: int | None = None, order: Any = None) -> None:
         if isinstance(what, Claim):

@@ -37,7 +37,7 @@ R12 A nested arrival that asks a limit that never lends for more than its ancest
 R13 The reduction looks at claims inside claims and at un-parkers; everybody else starts some day.
 R14 Un-parking removes the edges at once and goes on in a round, when what was lent (not to its own children) is back
     or can be borrowed.
-R15 Withdrawing a ghost withdraws that ghost only. The winner's run-level claim takes first.
+R15 Withdrawing a ghost withdraws that ghost only. The winner's run-level claim takes first, and commands name it.
 R16 External limits take no part in fits and reservations. A waiter with external needs whose local part fits in its
     turn is earmarked and asked for; the remote grant makes it a start. One whose earmark a round dropped sits that
     round out: no candidate, not eligible, reserves nothing.

@@ -109,18 +109,18 @@ class Hall:
             self.unparking = [one for one in self.unparking if one is not claim]
         self.recount()
 
-    def rematch(self, claim: Claim, demand: Demand) -> bool:
-        """Gives a claim another demand; returns whether an earmark was lost by it."""
+    def rematch(self, claim: Claim, demand: Demand) -> Waiter | None:
+        """Gives a claim another demand; returns the waiter that lost its earmark by it, if one did."""
         if claim.state is State.GRANTED:
             self._rematch_grant(claim, demand)
-            return False
+            return None
         if claim.state is not State.WAITING:
             raise AdmissionError(f"{claim!r} neither waits nor holds")
         waiter = self.waiter(claim)
         claim.demand = demand
         if not waiter.seen:
-            return False
-        lost = waiter.earmark is not None
+            return None
+        lost = None if waiter.earmark is None else waiter
         waiter.seen, waiter.earmark = False, None
         waiter.start_over()
         self.waiting.remove(waiter)

@@ -164,8 +164,9 @@ class Replay:
 
     def _on_rematch(self, record: Record) -> None:
         claim = self.claims[record["claim"]]
-        if self.hall.rematch(claim, self._demand(record["needs"])):
-            self.owe("DropTicket", claim)
+        lost = self.hall.rematch(claim, self._demand(record["needs"]))
+        if lost is not None:
+            self.owe("DropTicket", lost.main)
 
     def _on_priority(self, record: Record) -> None:
         self.hall.reprioritise(self._parties[record["party"]], record["priority"])
