@@ -1,283 +1,308 @@
-"""The admission core: who may start now, and why not. Pure, synchronous; time is an argument."""
+"""The admission core: who may start now, and why not.
+
+One state machine, pure and synchronous: no await, no clock, no randomness, no I/O. Stimuli change the state at once
+and nothing starts by them; `admit(now)` is a round, applies what came, and returns who starts, in order. Same stimuli,
+same decisions: ties end in sequence numbers, and nothing depends on hashes, ids or clocks.
+
+Everything that has to be limited is a waiter of it, with a vector of (limit, amount): ops, runs, `slots()` blocks and
+children alike. A grant is taken whole or not at all, and a waiter holds nothing; nested semaphores, the tempting
+wrong design, deadlock in a quarter of all instances, block the heads of queues, and cannot explain themselves.
+
+The common case is that nobody waits. It must cost a few comparisons, and it does: a claim that comes alone, whose
+limits nobody waits for and all have room, is granted without touching any queue. All else is a `Round`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
-from heapq import heappop, heappush
-from typing import Any
-from weakref import WeakValueDictionary
+from collections.abc import Iterable, Sequence
 
 from asyncflow._limits.claim import ENDED, GRANTED, NEW, WAITING, WITHDRAWN, Claim
-from asyncflow._limits.command import Command, Deadlocked
-from asyncflow._limits.demand import Demand, vector
-from asyncflow._limits.explanation import Blocker, Explanation
-from asyncflow._limits.group import Group, Party
+from asyncflow._limits.command import Command
+from asyncflow._limits.demand import Demand
+from asyncflow._limits.explanation import Change, Explanation, explain, shortages
+from asyncflow._limits.ghost import Ghost, GhostFamily
+from asyncflow._limits.holding import Holding
+from asyncflow._limits.invariants import audit
+from asyncflow._limits.leaving import dismiss
 from asyncflow._limits.limit import Limit
-from asyncflow._limits.snapshot import HolderView, LimitView, Snapshot, WaiterView
+from asyncflow._limits.log import DecisionLog
+from asyncflow._limits.round import Round
+from asyncflow._limits.snapshot import Snapshot, take_snapshot
+from asyncflow._limits.state import State
+from asyncflow._limits.tuning import Tuning
+from asyncflow._limits.twin import Twin
 from asyncflow.errors import AdmissionError
 
 
 class ReleaseError(AdmissionError):
-    """A grant was released that is not held (any more); nothing was changed."""
+    """Something was given back that is not held (any more), or not by this claim; nothing was changed."""
 
 
-class Admission:
-    """All limits of one process and their waiters."""
+class Admission(Tuning):
+    """All limits of one process, those who hold them, and those who wait.
 
-    def __init__(self, *, max_overtakes: int = 64, fair: bool = True, log: Any = None) -> None:
-        self.max_overtakes = max_overtakes
-        self.fair = fair
-        self.commands: list[Command] = []
-        self._log = log
-        self._seq = 0
-        self._now = 0
-        self._limits: dict[Limit, None] = {}
-        self._demands: WeakValueDictionary[tuple[tuple[int, int], ...], Demand] = WeakValueDictionary()
-        self._groups: WeakValueDictionary[Hashable, Group] = WeakValueDictionary()
-        self._cells: dict[tuple[Any, ...], list[Any]] = {}
-        self._granted: dict[Claim, None] = {}
-        self._lent: dict[tuple[Claim, Limit], int] = {}
+    Args:
+        max_overtakes: How often a waiter may be passed before free units are kept for it.
+        fair: False puts all waiters in one order (run priority, order, age) without groups.
+        earmark_ns: How long the first earmark of a waiter is safe while another side is asked.
+        earmark_cap_ns: How long an earmark is safe at most.
+        log: Where every stimulus and decision is recorded.
+        describe: How owners are called in explanations and chains.
+    """
 
-    def _next(self) -> int:
-        self._seq += 1
-        return self._seq
+    __slots__ = ()
 
-    def limit(
-        self, name: str, capacity: int | None, *, named: bool = True, reentrant: bool = True, external: bool = False
-    ) -> Limit:
-        made = Limit(name, capacity, seq=self._next(), named=named, reentrant=reentrant, external=external)
-        self._limits[made] = None
-        return made
-
-    def drop(self, limit: Limit) -> None:
-        if limit.held:
-            raise AdmissionError(f"limit {limit.name!r} cannot be dropped while it is held")
-        self._limits.pop(limit, None)
-
-    def demand(self, needs: Iterable[tuple[Limit, int]]) -> Demand:
-        needs = vector(needs)
-        key = tuple([(limit.seq, amount) for limit, amount in needs])
-        found = self._demands.get(key)
-        if found is None:
-            found = self._demands[key] = Demand(needs)
-        return found
-
-    def group(self, key: Hashable, weight: float = 1.0) -> Group:
-        found = self._groups.get(key)
-        if found is None:
-            found = self._groups[key] = Group(key, weight, self._next())
-        found.weight = weight
-        return found
-
-    def party(self, group: Group, *, priority: int = 0) -> Party:
-        return Party(group, priority, self._next())
+    # ── claims ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def enqueue(self, claim: Claim) -> None:
-        if claim.state is not NEW:
-            raise AdmissionError(f"{claim!r} was enqueued before; make a new claim")
-        claim.state = WAITING
-        claim.seq = self._next()
-        claim.enqueued_at = -1
-        group = claim.party.group
-        if not group.waiting:
-            group.turn = max(group.turn, claim.seq)
-        group.waiting += 1
-        self._put(claim)
+        """Lets a claim wait from now on; the next round may start it.
 
-    def _put(self, claim: Claim) -> None:
-        party = claim.party
-        key = (party.group, claim.demand, party.priority, claim.parent)
-        heappush(self._cells.setdefault(key, []), (party.arrival, claim.order, claim.seq, claim))
+        Raises:
+            AdmissionError: where it was enqueued before.
+        """
+        state = self._state
+        if claim.state is not NEW:
+            raise _enqueued_before(claim)
+        claim.state = WAITING
+        state.seq += 1
+        claim.seq = state.seq
+        state.arrivals.append(claim)
+        if state.log is not None:
+            state.log.enqueued(claim)
 
     def enqueue_many(self, claims: Iterable[Claim]) -> None:
+        """Enqueues claims in their order, all or none."""
+        claims = tuple(claims)
+        for claim in claims:
+            if claim.state is not NEW:
+                raise _enqueued_before(claim)
         for claim in claims:
             self.enqueue(claim)
 
     def enqueue_ghosts(self, ghosts: Sequence[tuple[Claim, Claim | None]]) -> None:
-        raise AdmissionError("ghosts are not built yet")
+        """Enqueues the ways in which a run may start; the first that fits is granted, the others vanish.
+
+        Args:
+            ghosts: Pairs of the run's own claim and that of a root, which are granted in one step.
+
+        Raises:
+            AdmissionError: where one was enqueued before.
+        """
+        state = self._state
+        for pair in ghosts:
+            for claim in pair:
+                if claim is not None and claim.state is not NEW:
+                    raise _enqueued_before(claim)
+        family = GhostFamily()
+        for run, root in ghosts:
+            needs = run.demand.needs if root is None else (*run.demand.needs, *root.demand.needs)
+            ghost = Ghost(run, root, self.demand(needs), family)
+            for claim in ghost.claims:
+                claim.state = WAITING
+                claim.seq = self._next()
+            state.arrivals.append(run)
+        state.due = True
+        if state.log is not None:
+            state.log.ghosts_enqueued(ghosts)
 
     def withdraw(self, claim: Claim) -> None:
-        if claim.state is WAITING:
-            claim.state = WITHDRAWN
-            claim.party.group.waiting -= 1
-        elif claim.state is GRANTED:
-            self.release(claim)
-            claim.state = WITHDRAWN
+        """Takes a claim back, whatever its state: a waiter leaves, a grant that has not begun ends."""
+        state = self._state
+        if claim.state is GRANTED:
+            self._end(claim)
+        elif claim.state is WAITING:
+            ghost = claim.ghost
+            dismiss(state, claim if ghost is None else ghost.run, WITHDRAWN)
+            if ghost is not None:
+                ghost.family.ghosts.remove(ghost)
+            state.due = True
+        else:
+            return
+        if state.log is not None:
+            state.log.withdrawn(claim)
 
     def release(self, claim: Claim, limits: Iterable[Limit] | None = None) -> None:
-        if claim.state is not GRANTED or claim not in self._granted:
-            raise ReleaseError(f"{claim!r} is not held; a grant is released once, by its own claim")
-        group = claim.party.group
-        loose = claim.loose
-        if loose is None:
-            loose = claim.loose = {limit: [amount, 0] for limit, amount in claim.demand.needs}
-        for limit in list(loose) if limits is None else list(limits):
-            own, _ = loose.pop(limit, (0, 0))
-            limit.held -= own
-            if limit.named:
-                group.held[limit] = group.held.get(limit, 0) - own
-                group.service[limit] = group.service.get(limit, 0) + own * (self._now - claim.granted_at)
-            for borrower in self._granted:
-                if borrower.loose is not None and limit in borrower.loose:
-                    for loan in [k for k in self._lent if k == (claim, limit)]:
-                        borrower.loose[limit][0] += self._lent[loan]
-                        limit.held += self._lent.pop(loan)
+        """Gives back a whole grant, or what it has of some limits.
+
+        Raises:
+            ReleaseError: where that is not held; nothing is changed.
+        """
         if limits is None:
-            claim.state = ENDED
-            del self._granted[claim]
+            self._end(claim)
+            if self._state.log is not None:
+                self._state.log.released(claim, None)
+            return
+        state = self._state
+        self._check_held(claim)
+        chosen = sorted(limits, key=lambda limit: limit.seq)
+        asked = Holding.of(claim).asked
+        if len(set(chosen)) < len(chosen) or any(limit not in asked for limit in chosen):
+            names = ", ".join([limit.name for limit in chosen])
+            raise ReleaseError(f"{claim!r} does not hold all of {names}; each limit is given back once")
+        for limit in chosen:
+            state.books.let_go(claim, limit)
+        state.due = True
+        if state.log is not None:
+            state.log.released(claim, chosen)
 
-    def resize(self, limit: Limit, capacity: int | None) -> None:
-        limit.capacity = capacity
-        limit.raise_ceiling()
+    def _end(self, claim: Claim) -> None:
+        """Ends a whole grant."""
+        state = self._state
+        books = state.books
+        self._check_held(claim)
+        if claim.holding is not None:
+            books.end(claim)
+            state.due = True
+            return
+        claim.state = ENDED
+        del books.granted[claim]
+        books.ended.append(claim)
+        books.move(claim.party.group, claim.demand.needs, -1)
+        if books.risen:
+            state.due = True
 
-    def pause(self, limit: Limit) -> None:
-        limit.paused = True
-        limit.raise_ceiling()
+    def _check_held(self, claim: Claim) -> None:
+        if claim.state is not GRANTED or claim not in self._state.books.granted:
+            raise ReleaseError(f"{claim!r} is not held here; a grant is given back once, where it was made")
 
-    def resume(self, limit: Limit) -> None:
-        limit.paused = False
-        limit.raise_ceiling()
-
-    def rematch(self, claim: Claim, demand: Demand) -> None:
-        raise AdmissionError("rematch is not built yet")
-
-    def reprioritise(self, what: Party | Claim, *, priority: int | None = None, order: Any = None) -> None:
-        raise AdmissionError("reprioritise is not built yet")
+    # ── rounds ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def admit(self, now: int) -> list[Claim]:
-        if now < self._now:
-            raise AdmissionError(f"time went back from {self._now} to {now}")
-        self._now = now
-        starts: list[Claim] = []
-        while True:
-            best: Claim | None = None
-            for key in list(self._cells):
-                head = self._head(key)
-                if head is None or not self._fits(head):
-                    continue
-                if best is None or self._before(head, best):
-                    best = head
-            if best is None:
-                return starts
-            self._grant(best)
-            starts.append(best)
+        """Decides a round: returns the claims that start, in order. `commands` has what else is to be done.
 
-    def _head(self, key: tuple[Any, ...]) -> Claim | None:
-        heap = self._cells[key]
-        while heap:
-            claim: Claim = heap[0][3]
-            if claim.state is WAITING:
-                if claim.enqueued_at < 0:
-                    claim.enqueued_at = self._now
-                return claim
-            heappop(heap)
-        del self._cells[key]
-        return None
+        Raises:
+            AdmissionError: where time goes back.
+        """
+        state = self._state
+        if now < state.now:
+            raise AdmissionError(f"time went back from {state.now} to {now}; give each round a later reading")
+        if state.log is not None:
+            return self._logged_round(state.log, now)
+        if not state.due:
+            arrivals = state.arrivals
+            if not arrivals:
+                state.now = now
+                if state.books.ended:
+                    state.books.serve(now)
+                return []
+            if len(arrivals) == 1 and self._grant_at_once(arrivals[0], now):
+                return [arrivals.pop()]
+        return self._round.run(now)
 
-    def _fits(self, claim: Claim) -> bool:
-        return all(
-            limit.ceiling - limit.held >= amount
-            or self._lendable(claim, limit) >= amount - max(0, limit.ceiling - limit.held)
-            for limit, amount in claim.demand.needs
-        )
+    def _grant_at_once(self, claim: Claim, now: int) -> bool:
+        """Grants a claim that came alone, if nobody waits for its limits and all have room."""
+        demand = claim.demand
+        for limit, amount in demand.needs:
+            if limit.room < amount or limit.crowd is not None or limit.external:
+                return False
+        if claim.state is not WAITING or claim.ghost is not None:
+            return False
+        state = self._state
+        books = state.books
+        state.now = now
+        if books.ended:
+            books.serve(now)
+        state.seq += 1
+        claim.party.group.turn = state.seq
+        claim.enqueued_at = now
+        books.grant(claim, now)
+        return True
 
-    def _lendable(self, claim: Claim, limit: Limit) -> int:
-        total = 0
-        lender = claim.parent
-        while lender is not None and limit.reentrant:
-            total += self._can_lend(lender, limit)
-            lender = lender.parent
-        return total
+    def _logged_round(self, log: DecisionLog, now: int) -> list[Claim]:
+        log.round_began(now)
+        starts = self._round.run(now)
+        log.round_ended()
+        return starts
 
-    def _can_lend(self, lender: Claim, limit: Limit) -> int:
-        if lender.state is not GRANTED:
-            return 0
-        has = sum(lender.loose.get(limit, [])) if lender.loose is not None else dict(lender.demand.needs).get(limit, 0)
-        return has - self._lent.get((lender, limit), 0)
+    # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _before(self, a: Claim, b: Claim) -> bool:
-        one, two = a.party, b.party
-        if one.group is two.group or not self.fair:
-            return (-one.priority, one.arrival, a.order, a.seq) < (-two.priority, two.arrival, b.order, b.seq)
-        return (-one.priority, *self._shares(a), one.group.turn, one.group.seq) < (
-            -two.priority,
-            *self._shares(b),
-            two.group.turn,
-            two.group.seq,
-        )
+    @property
+    def commands(self) -> list[Command]:
+        """What the rounds ask for beside starts; the caller empties it."""
+        return self._state.commands
 
-    def _shares(self, claim: Claim) -> tuple[float, float]:
-        group = claim.party.group
-        share = service = 0.0
-        for limit, _ in claim.demand.named:
-            if limit.capacity:
-                share = max(share, group.held.get(limit, 0) / limit.capacity / group.weight)
-                service = max(service, group.service.get(limit, 0) / limit.capacity / group.weight)
-        return share, service
-
-    def _grant(self, claim: Claim) -> None:
-        group = claim.party.group
-        group.waiting -= 1
-        group.turn = self._next()
-        claim.state = GRANTED
-        claim.granted_at = self._now
-        if claim.granted_at > claim.enqueued_at:
-            claim.waited = {"order": claim.granted_at - claim.enqueued_at}
-        self._granted[claim] = None
-        for limit, amount in claim.demand.needs:
-            own = min(amount, max(0, limit.ceiling - limit.held))
-            missing = amount - own
-            if missing:
-                if claim.loose is None:
-                    claim.loose = {one: [n, 0] for one, n in claim.demand.needs}
-                claim.loose[limit] = [own, missing]
-                lender = claim.parent
-                while missing and lender is not None:
-                    part = min(missing, self._can_lend(lender, limit))
-                    if part:
-                        self._lent[lender, limit] = self._lent.get((lender, limit), 0) + part
-                        missing -= part
-                    lender = lender.parent
-            limit.held += own
-            if limit.named:
-                group.held[limit] = group.held.get(limit, 0) + own
+    @commands.setter
+    def commands(self, commands: list[Command]) -> None:
+        self._state.commands = commands
 
     def fits_ever(self, demand: Demand) -> list[tuple[Limit, int]]:
-        return [(limit, n) for limit, n in demand.needs if limit.capacity and limit.capacity < n]
+        """Returns the needs that can never be met under the capacities in force; 0 and a pause only block."""
+        return [(limit, amount) for limit, amount in demand.needs if limit.capacity and limit.capacity < amount]
+
+    def waiting_claims(self) -> list[Claim]:
+        """Returns all claims that wait."""
+        arrivals = [claim for claim in self._state.arrivals if claim.state is WAITING]
+        found: list[Claim] = []
+        for claim in [*self._state.queue.waiters(), *arrivals]:
+            found.extend([claim] if claim.ghost is None else claim.ghost.claims)
+        return found
+
+    def gatherers(self) -> list[Claim]:
+        """Returns the waiters for which units are kept, in their order."""
+        return [gatherer.claim for gatherer in self._state.gathering.gatherers]
+
+    def reservation(self, claim: Claim) -> dict[Limit, int]:
+        """Returns what is kept for one waiter."""
+        if claim.role is None or claim.role.gatherer is None:
+            return {}
+        return dict(claim.role.gatherer.kept)
 
     def snapshot(self) -> Snapshot:
-        waiting = [entry[3] for heap in self._cells.values() for entry in heap if entry[3].state is WAITING]
-        views: list[LimitView] = []
-        for limit in self._limits:
-            holders = [
-                HolderView(c.owner, dict(c.demand.needs)[limit], 0, c.granted_at)
-                for c in self._granted
-                if limit in dict(c.demand.needs)
-            ]
-            waiters = [
-                WaiterView(c.owner, dict(c.demand.needs)[limit], c.enqueued_at)
-                for c in waiting
-                if limit in dict(c.demand.needs)
-            ]
-            views.append(
-                LimitView(
-                    limit.name, limit.capacity, limit.held, limit.reserved, limit.debt, limit.paused, limit.named,
-                    tuple(holders), tuple(waiters),
-                )
-            )
-        return Snapshot(self._now, tuple(views))
+        """Returns every limit with its holders and waiters, as frozen data."""
+        return take_snapshot(self._state)
 
     def explain(self, claim: Claim) -> Explanation:
-        blockers: list[Blocker] = []
-        if claim.state is WAITING:
-            for limit, amount in claim.demand.needs:
-                free = max(0, limit.ceiling - limit.held)
-                if free < amount:
-                    holders = [
-                        (c.owner, n) for c in self._granted for one, n in c.demand.needs if one is limit
-                    ]
-                    blockers.append(Blocker(limit.name, amount, free, tuple(holders), 1))
-        return Explanation(claim.state, tuple(blockers), tuple([f"{b.needed - b.free} more of {b.limit}" for b in blockers]))
+        """Tells why a claim does not run: every limit that is short, and what would start it."""
+        return explain(self._state, claim, self._starts_by)
+
+    def short_limits(self, claim: Claim) -> tuple[Limit, ...]:
+        """Returns the limits that are short for a waiter; far cheaper than `explain`."""
+        return tuple([one.limit for one in shortages(claim)]) if claim.state is WAITING else ()
+
+    def _starts_by(self, claim: Claim, change: Change) -> bool:
+        """Returns whether a waiter starts in a round after a change, tried on a copy."""
+        twin = Twin(self._state)
+        other = Admission._of(twin.copied)
+        for limit in change.resumed:
+            other.resume(twin.limit(limit))
+        for limit, capacity in change.resized:
+            other.resize(twin.limit(limit), capacity)
+        for ended in change.ended:
+            other.release(twin.claim(ended))
+        return twin.claim(claim) in other.admit(self._state.now)
+
+    def copy(self) -> Admission:
+        """Returns a twin that decides as this one would, for previews. It has no log; owners are the same objects."""
+        twin = Twin(self._state)
+        copied = Admission._of(twin.copied)
+        for key, group in tuple(self._groups.items()):
+            copied._groups[key] = twin.group(group)
+        for key, demand in tuple(self._demands.items()):
+            if all(limit in self._state.limits for limit, _ in demand.needs):
+                copied._demands[key] = twin.demand(demand)
+        return copied
+
+    @classmethod
+    def _of(cls, state: State) -> Admission:
+        """Returns an admission on an existing state."""
+        made = cls(max_overtakes=state.max_overtakes, fair=state.fair, describe=state.describe)
+        made._state = state
+        made._round = Round(state)
+        return made
+
+    def check(self) -> None:
+        """Recomputes what is kept beside the grants and waiters; for tests and doubts.
+
+        Raises:
+            AdmissionError: with what differs.
+        """
+        audit(self._state)
+
+    def __repr__(self) -> str:
+        state = self._state
+        waiting = sum([cell.size for cell in state.queue.cells.values()]) + len(state.arrivals)
+        return f"<admission limits={len(state.limits)} granted={len(state.books.granted)} waiting={waiting}>"
 
 
-__all__ = ["Admission", "Deadlocked", "ReleaseError"]
+def _enqueued_before(claim: Claim) -> AdmissionError:
+    return AdmissionError(f"{claim!r} was enqueued before; make a new claim")

@@ -1,20 +1,28 @@
 """A claim: a waiter and, once admitted, its grant. One object for its whole life.
 
-    NEW → WAITING → GRANTED → ENDED
-             ├────────┴──→ WITHDRAWN   (before its start: nothing was used)
-             └──→ DEADLOCKED
+    NEW → WAITING ─→ GRANTED → ENDED      (also when it is withdrawn between its admission and its start)
+             ├─────→ WITHDRAWN            (taken back, or another ghost of its run started)
+             └─────→ DEADLOCKED           (no release, timer or reply could ever start it)
 
-A waiter holds nothing; a grant holds all that was asked for.
+A waiter holds nothing; a grant holds all it asked for. Most grants own exactly their demand, and `holding` is None;
+one that borrows, lends, or gave something back early has a `Holding` with the details.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from asyncflow._limits.demand import Demand
 from asyncflow._limits.group import Party
+from asyncflow._limits.ledger import Bill, divided
 from asyncflow._limits.limit import Limit
+
+if TYPE_CHECKING:
+    from asyncflow._limits.cell import Cell
+    from asyncflow._limits.ghost import Ghost
+    from asyncflow._limits.holding import Holding
+    from asyncflow._limits.role import Role
 
 
 class ClaimState(Enum):
@@ -35,6 +43,9 @@ ENDED: Final = ClaimState.ENDED
 WITHDRAWN: Final = ClaimState.WITHDRAWN
 DEADLOCKED: Final = ClaimState.DEADLOCKED
 
+Entry: TypeAlias = "tuple[int, Any, int, Claim]"
+"""(arrival of the run, order, age, claim): sorts the waiters of one group; smaller starts first."""
+
 
 class Claim:
     """Asks for a demand on behalf of a party.
@@ -45,24 +56,39 @@ class Claim:
         order: Its place inside its run, smaller first; compared with those of the same run only.
         owner: Opaque; handed back, never looked into.
         parent: The claim inside whose op it runs, if any: it may borrow what that one and its ancestors hold.
+
+    Attributes:
+        state: Where it stands.
+        seq: Its age: the number it was given when it was enqueued.
+        enqueued_at: The reading of the round that first saw it.
+        granted_at: The reading of the round that admitted it.
     """
 
     __slots__ = (
+        "bills",
+        "cell",
         "demand",
         "enqueued_at",
+        "entry",
+        "ghost",
         "granted_at",
-        "loose",
+        "holding",
         "order",
         "owner",
         "parent",
         "party",
+        "role",
         "seq",
         "state",
-        "waited",
     )
 
     def __init__(
-        self, party: Party, demand: Demand, order: Any, owner: Any = None, parent: Claim | None = None  # noqa: ANN401 — orders and owners are the caller's
+        self,
+        party: Party,
+        demand: Demand,
+        order: Any,  # noqa: ANN401 — whatever the caller sorts by
+        owner: Any = None,  # noqa: ANN401 — the caller's own, opaque here
+        parent: Claim | None = None,
     ) -> None:
         self.party = party
         self.demand = demand
@@ -71,22 +97,60 @@ class Claim:
         self.parent = parent
         self.state = NEW
         self.seq = 0
-        self.enqueued_at = 0
-        self.granted_at = 0
-        self.loose: dict[Limit, list[int]] | None = None
-        self.waited: dict[str, int] | None = None
+        self.enqueued_at = -1
+        self.granted_at = -1
+        self.holding: Holding | None = None
+        self.cell: Cell | None = None
+        self.entry: Entry | None = None
+        self.role: Role | None = None
+        self.ghost: Ghost | None = None
+        self.bills: list[Bill] | None = None
 
     @property
     def waiting(self) -> bool:
         """True until it is granted or taken back."""
         return self.state is WAITING
 
+    @property
+    def asked(self) -> Demand:
+        """What must fit for it to start: its demand, for a ghost together with its root's."""
+        return self.demand if self.ghost is None else self.ghost.demand
+
+    def own_of(self, limit: Limit) -> int:
+        """Returns how many units of `limit` its grant owns."""
+        if self.state is not GRANTED:
+            return 0
+        return self.demand.amount(limit) if self.holding is None else self.holding.own.get(limit, 0)
+
+    def borrowed_of(self, limit: Limit) -> int:
+        """Returns how many units of `limit` its grant borrows."""
+        return 0 if self.holding is None or self.state is not GRANTED else self.holding.borrowed_of(limit)
+
+    @property
+    def own(self) -> dict[Limit, int]:
+        """What its grant owns of each limit."""
+        return {limit: own for limit, _ in self.demand.needs if (own := self.own_of(limit))}
+
+    @property
+    def borrowed(self) -> dict[Limit, int]:
+        """What its grant borrows of each limit."""
+        return {limit: units for limit, _ in self.demand.needs if (units := self.borrowed_of(limit))}
+
     def waits(self) -> dict[str, int]:
         """Returns for each limit's name the nanoseconds waited because of it; `"order"`: fitting, but not its turn.
 
-        The sum is exactly `granted_at - enqueued_at`.
+        Complete once it was granted or taken back; the sum is then exactly `granted_at - enqueued_at`.
         """
-        return dict(self.waited or {})
+        return {} if self.bills is None else divided(self.bills)
 
     def __repr__(self) -> str:
         return f"<claim {self.seq} {self.state.value} {self.demand!r}>"
+
+
+def chain(claim: Claim | None) -> list[Claim]:
+    """Returns a claim and those around it, nearest first."""
+    found: list[Claim] = []
+    while claim is not None:
+        found.append(claim)
+        claim = claim.parent
+    return found

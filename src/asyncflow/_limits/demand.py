@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, TypeAlias
 
 from asyncflow._limits.limit import Limit
 from asyncflow.errors import AdmissionError
 
-Needs = tuple[tuple[Limit, int], ...]
+if TYPE_CHECKING:
+    from asyncflow._limits.cell import Cell
+    from asyncflow._limits.ledger import Account
+
+Needs: TypeAlias = tuple[tuple[Limit, int], ...]
 
 
 class Demand:
@@ -15,16 +20,40 @@ class Demand:
 
     Attributes:
         needs: Sorted by `limit.seq`, each limit once, amounts of at least 1.
-        named: Its part over named limits: waiters with equal parts form a class.
-        fine: The rest.
+        named: Its part over named limits. Waiters with equal parts form a class.
+        local: Its part over limits that are not external.
+        external: True where another side has to grant a part.
+        remote: Its part over external limits.
+        hopeless: True while no waiter of it can start, whoever ends: a limit is paused or smaller than its need.
+        cells: Where its claims wait.
+        account: Where the time they wait is charged; None while nobody waits.
     """
 
-    __slots__ = ("__weakref__", "fine", "named", "needs")
+    __slots__ = ("__weakref__", "account", "cells", "external", "hopeless", "local", "named", "needs", "remote")
 
     def __init__(self, needs: Needs) -> None:
         self.needs = needs
         self.named: Needs = tuple([need for need in needs if need[0].named])
-        self.fine: Needs = tuple([need for need in needs if not need[0].named])
+        self.local: Needs = tuple([need for need in needs if not need[0].external])
+        self.remote: Needs = tuple([need for need in needs if need[0].external])
+        self.external = bool(self.remote)
+        self.hopeless = False
+        self.cells: dict[Cell, None] = {}
+        self.account: Account | None = None
+
+    def amount(self, limit: Limit) -> int:
+        """Returns how many units of `limit` it asks for."""
+        for one, amount in self.needs:
+            if one is limit:
+                return amount
+        return 0
+
+    def judge(self) -> bool:
+        """Returns whether nobody can start with it now, whoever ends."""
+        for limit, amount in self.needs:
+            if limit.paused or (limit.capacity is not None and limit.capacity < amount):
+                return True
+        return False
 
     def __repr__(self) -> str:
         return f"<demand {', '.join(f'{limit.name}×{amount}' for limit, amount in self.needs) or 'nothing'}>"

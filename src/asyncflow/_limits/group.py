@@ -1,21 +1,46 @@
 """Who waits: groups share fairly, parties are the runs and `slots()` blocks inside them.
 
-A group's *share* of a limit is what its grants own there, per capacity and weight. Its *service* is what they owned
-times how long, an integer, added when a grant ends; without it weights would do nothing on a pool of one. Its *turn*
-is when it last started something or began to wait, so that arrival counts and newcomers do not starve the old.
+A group's *share* is the largest part it holds of any of the named limits that a waiter asks for, per weight. Its
+*service* is what its grants owned there times how long, an integer, added when a grant ends; without it weights would
+do nothing on a pool of one. Its *turn* is when it last started something or began to wait, so that arrival counts and
+newcomers do not starve the old. Shares and services are divided anew for each comparison and never added up as floats,
+so they cannot drift.
+
+Both are taken over the limits *asked for*: over all limits, a holder of a GPU that also needs the database would stand
+behind everybody who holds nothing, for ever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import TYPE_CHECKING, TypeAlias
 
 from asyncflow._limits.limit import Limit
 
+if TYPE_CHECKING:
+    from asyncflow._limits.band import Lane
+    from asyncflow._limits.cell import Cell
+
+Standing: TypeAlias = tuple[float, float, int, int]
+"""(share, service, turn, seq): the smallest starts first among groups of equal run priority."""
+
 
 class Group:
-    """Everything of one `fair_key`; made by `Admission.group()`."""
+    """Everything of one `fair_key`; made by `Admission.group()`.
 
-    __slots__ = ("__weakref__", "held", "key", "seq", "service", "turn", "waiting", "weight")
+    Attributes:
+        key: What it was made for.
+        weight: A group of weight 2 may hold twice as much.
+        seq: Order of creation, which ends ties.
+        turn: The number of its last start, or of the claim with which it began to wait.
+        waiting: How many of its claims wait.
+        held: What its grants own of each named limit.
+        service: Units times nanoseconds of its ended grants, for each named limit.
+        cells: Where its claims wait.
+        lanes: Its places in the bands of the queue.
+    """
+
+    __slots__ = ("__weakref__", "cells", "held", "key", "lanes", "seq", "service", "turn", "waiting", "weight")
 
     def __init__(self, key: Hashable, weight: float, seq: int) -> None:
         self.key = key
@@ -25,13 +50,36 @@ class Group:
         self.waiting = 0
         self.held: dict[Limit, int] = {}
         self.service: dict[Limit, int] = {}
+        self.cells: dict[Cell, None] = {}
+        self.lanes: dict[Lane, None] = {}
+
+    def standing(self, limits: tuple[Limit, ...]) -> Standing:
+        """Returns where the group stands among others that ask for the same named limits."""
+        share = service = 0.0
+        held, served, weight = self.held, self.service, self.weight
+        for limit in limits:
+            capacity = limit.capacity
+            if capacity:
+                now = held.get(limit, 0) / capacity / weight
+                if now > share:
+                    share = now
+                past = served.get(limit, 0) / capacity / weight
+                if past > service:
+                    service = past
+        return share, service, self.turn, self.seq
 
     def __repr__(self) -> str:
         return f"<group {self.key!r} weight={self.weight}>"
 
 
 class Party:
-    """One run or `slots()` block of a group; made by `Admission.party()`."""
+    """One run or `slots()` block of a group; made by `Admission.party()`.
+
+    Attributes:
+        group: Whose shares it uses.
+        priority: The run's priority; higher starts first, whatever the shares.
+        arrival: Order of creation.
+    """
 
     __slots__ = ("arrival", "group", "priority")
 

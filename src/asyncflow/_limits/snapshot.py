@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from asyncflow._limits.claim import Claim
+from asyncflow._limits.group import Standing
+from asyncflow._limits.limit import Limit
+
+if TYPE_CHECKING:
+    from asyncflow._limits.state import State
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +64,47 @@ class Snapshot:
             if view.name == name:
                 return view
         raise KeyError(name)
+
+
+def take_snapshot(state: State) -> Snapshot:
+    """Returns what every limit looks like now."""
+    holders: dict[Limit, list[HolderView]] = {limit: [] for limit in state.limits}
+    waiters: dict[Limit, list[WaiterView]] = {limit: [] for limit in state.limits}
+    for claim in state.books.granted:
+        for limit, _ in claim.demand.needs:
+            own, borrowed = claim.own_of(limit), claim.borrowed_of(limit)
+            if own or borrowed:
+                holders[limit].append(HolderView(claim.owner, own, borrowed, claim.granted_at))
+    for claim in in_order(state):
+        for limit, amount in claim.asked.needs:
+            waiters[limit].append(WaiterView(claim.owner, amount, claim.enqueued_at))
+    return Snapshot(
+        state.now,
+        tuple(
+            [
+                LimitView(
+                    name=limit.name,
+                    capacity=limit.capacity,
+                    held=limit.held,
+                    reserved=limit.reserved,
+                    debt=limit.debt,
+                    paused=limit.paused,
+                    named=limit.named,
+                    holders=tuple(holders[limit]),
+                    waiters=tuple(waiters[limit]),
+                )
+                for limit in state.limits
+            ]
+        ),
+    )
+
+
+def in_order(state: State) -> list[Claim]:
+    """Returns all waiters in the order in which they would start if all fitted, as far as there is one."""
+
+    def place(claim: Claim) -> tuple[int, Standing, Any]:
+        limits = tuple([limit for limit, _ in claim.asked.named])
+        group = state.queue.lane_group(claim)
+        return -claim.party.priority, group.standing(limits), state.queue.entry_of(claim)
+
+    return sorted(state.queue.waiters(), key=place)
