@@ -110,14 +110,10 @@ def refuse_impossible(engine: Engine, demand: Demand, who: str) -> None:
 
 
 def demand_of(engine: Engine, frame: Execution, i: int, now: float) -> Demand | None:
-    """Returns the demand of a node whose inputs are there; None where the op failed for it.
+    """Returns the demand of an op that no shape of the plan has; None where the op failed for it.
 
     It fails with what its `pool=` function raises, and with `DemandError` where the answer can never fit.
     """
-    shape = frame.nodes[i].shape
-    demand = frame.demands[shape] if shape >= 0 else None
-    if demand is not None:
-        return demand
     try:
         demand = own_demand(engine, frame, i)
         refuse_impossible(engine, demand, f"{frame.run.graph}/{frame.key(i)}")

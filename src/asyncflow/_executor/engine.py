@@ -162,17 +162,24 @@ class Engine:
         frame.ready = []
         claims: list[Claim] = []
         party = frame.run.party
+        nodes, demands, orders, parent = frame.nodes, frame.demands, frame.orders, frame.parent
         for i in ready:
-            demand = demand_of(self, frame, i, now)
+            shape = nodes[i].shape
+            demand = demands[shape] if shape >= 0 else None
             if demand is None:
-                continue
-            claim = Claim(party, demand, frame.orders[i], (frame, i), frame.parent)
+                demand = demand_of(self, frame, i, now)
+                if demand is None:
+                    continue
+            claim = Claim(party, demand, orders[i], (frame, i), parent)
             frame.claims[i] = claim
             frame.status[i] = BLOCKED
             frame.ready_at[i] = now
             claims.append(claim)
         frame.open += len(claims)
-        self.core.enqueue_many(claims)
+        if len(claims) == 1:
+            self.core.enqueue(claims[0])
+        else:
+            self.core.enqueue_many(claims)
         self.stale = True
         if self.observed:
             self.fresh.extend(claims)

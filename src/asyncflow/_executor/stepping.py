@@ -37,16 +37,16 @@ class Suspended:
 def first_step(claim: Claim, frame: Execution, node: PlanNode) -> tuple[Coroutine[Any, Any, Any], Any]:
     """Calls the op and runs it to its first suspension; StopIteration carries the value of one that never suspends."""
     CURRENT.set(claim)
+    coroutine: Coroutine[Any, Any, Any]
+    if node.direct is not None and node.flat is not None:
+        values = frame.values
+        coroutine = node.direct(*[values[j] for j in node.flat])
+        return coroutine, coroutine.send(None)
     op = node.op
     if op is None or node.kind is not NodeKind.OP:
         raise TracingError(f"{node.key} is not an op and cannot be started")
-    values = frame.values
-    coroutine: Coroutine[Any, Any, Any]
-    if op.mode == "async" and node.flat is not None:
-        coroutine = op.fn(*[values[j] for j in node.flat])
-    else:
-        args, kwargs = arguments(node, frame)
-        coroutine = op.fn(*args, **kwargs) if op.mode == "async" else in_thread(op.fn, args, kwargs)
+    args, kwargs = arguments(node, frame)
+    coroutine = op.fn(*args, **kwargs) if op.mode == "async" else in_thread(op.fn, args, kwargs)
     return coroutine, coroutine.send(None)
 
 

@@ -128,6 +128,8 @@ def freeze_node(node: Node, successors: tuple[int, ...], readers: int, waits_for
             ids = [arg.id for arg in args if type(arg) is Ref]
             flat = tuple(ids) if len(ids) == len(args) else None
     dynamic = node.fragment is not None
+    op = node.op
+    direct = op.fn if op is not None and flat is not None and node.kind is OP and op.mode == "async" else None
     return PlanNode(
         node.kind,
         node.key,
@@ -152,6 +154,7 @@ def freeze_node(node: Node, successors: tuple[int, ...], readers: int, waits_for
         node.chained if dynamic else False,
         freeze_fragment(node) if dynamic else None,
         node.where,
+        direct,
     )
 
 

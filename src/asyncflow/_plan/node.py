@@ -66,6 +66,7 @@ class PlanNode:
         chained: For MAP nodes, whether that node is itself a map, so that items flow one by one.
         fragment: For MAP nodes, what is repeated.
         where: File and line of the call that wired it.
+        direct: The coroutine function of an op all of whose arguments are plain results: called without a detour.
         height: The longest way from here to the end, its own part included, scaled to 1 for the longest of all.
     """
 
@@ -92,6 +93,7 @@ class PlanNode:
     chained: bool
     fragment: Fragment | None
     where: tuple[str, int]
+    direct: Callable[..., Any] | None = None
     height: float = 0.0
 
     def predecessors(self) -> tuple[int, ...]:
@@ -140,6 +142,7 @@ class PlanNode:
             chained=self.chained,
             fragment=fragment,
             where=self.where,
+            direct=self.direct,
             height=self.height,
         )
 
