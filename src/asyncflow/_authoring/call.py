@@ -1,21 +1,20 @@
 """A call of an op while wiring, from the user's line to a node. This is the hot path of wiring: 3 µs are its budget.
 
-Nearly every call gives its arguments by position, at a site where nothing waits for `.after(…)`. Such a call is
-recorded here in one go; everything else takes the general way, which costs twice as much.
+Nearly every call is of a plain op, at a site where nothing waits for `.after(…)`. Such a call is recorded here in one
+go; everything else takes the general way, which costs twice as much.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncflow._authoring.arguments import absorb
 from asyncflow._authoring.callee import Callee, SettledCallee
 from asyncflow._authoring.current import CURRENT
 from asyncflow._authoring.definition import OpDefinition
 from asyncflow._authoring.hidden import LEAVES
 from asyncflow._authoring.nested import record_graph
 from asyncflow._authoring.node import Node, NodeKind, Ref
-from asyncflow._authoring.opcall import compare, compare_promise, record_op
+from asyncflow._authoring.opcall import argument, called, compare, record_op
 from asyncflow._authoring.place import Place, frame_above, told, user_place
 from asyncflow._authoring.promise import Promise
 from asyncflow._authoring.settle import settled
@@ -42,13 +41,13 @@ def call_op(callee: Callee, /, *args: object, **kwargs: Any) -> Any:  # noqa: AN
     frame = frame_above(1)
     where = (frame.f_code.co_filename, frame.f_lineno)
     site = wiring.site
-    if kwargs or callee.leading or callee.order or site.after:
+    if callee.leading or callee.order or site.after:
         return record_op(wiring, callee, args, kwargs, key=wiring.key(definition.name), where=where)
     signature: Signature = definition.signature
     if not signature.resolved:
         signature.resolve()
-    if len(args) != signature.exact:
-        signature.check(args, kwargs, who=f"{wiring.graph_name}/{site.prefix}{definition.name}", where=where)
+    if (kwargs or len(args) != signature.exact) and not signature.fits(args, kwargs):
+        signature.check(args, kwargs, who=called(wiring, definition), where=where)
     nodes = wiring.nodes
     kept: list[object] = []
     sources: dict[int, None] = {}
@@ -60,25 +59,24 @@ def call_op(callee: Callee, /, *args: object, **kwargs: Any) -> Any:  # noqa: AN
             if gives is not None:
                 i = len(kept) if len(kept) < signature.positional else signature.rest
                 if gives not in signature.accepted[i]:
-                    compare(
-                        gives, definition, i, who=f"{wiring.graph_name}/{site.prefix}{definition.name}", where=where
-                    )
+                    compare(gives, definition, i, who=called(wiring, definition), where=where)
             kept.append(ref)
             sources[ref.id] = None
         elif type(arg) in LEAVES:
             kept.append(arg)
         else:
-            who = f"{wiring.graph_name}/{site.prefix}{definition.name}"
-            taken = absorb(wiring, arg, sources, who, where)
-            if type(arg) is Promise:
-                compare_promise(arg, definition, signature.place(len(kept)), who=who, where=where)
+            taken = argument(wiring, arg, definition, signature.place(len(kept)), sources, where)
             nested = nested or (taken is not arg and type(taken) is not Ref)
             kept.append(taken)
+    named: dict[str, object] | None = None
+    if kwargs:
+        named = {k: argument(wiring, v, definition, signature.place_of(k), sources, where) for k, v in kwargs.items()}
+        nested = nested or any(new is not kwargs[k] and type(new) is not Ref for k, new in named.items())
     ref = Ref(len(nodes))
     # by position, since names cost a third of it: kind, key, op, fn, args, kwargs, refs, sources, after, gate, scope,
     # stage, lead, settled, shown, where, gives
     node = Node(
-        _OP, wiring.key(definition.name), definition, None, tuple(kept), None, nested, tuple(sources), (), site.gate,
+        _OP, wiring.key(definition.name), definition, None, tuple(kept), named, nested, tuple(sources), (), site.gate,
         site.scope, site.stage, site.lead, site.settled, True, where, signature.returns,
     )  # fmt: skip
     nodes.append(node)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncflow._authoring.arguments import absorbed
+from asyncflow._authoring.arguments import absorb, absorbed
 from asyncflow._authoring.callee import Callee
 from asyncflow._authoring.definition import OpDefinition
+from asyncflow._authoring.hidden import LEAVES
 from asyncflow._authoring.hint import Hint, disproves
 from asyncflow._authoring.node import Node, NodeKind
 from asyncflow._authoring.order import ordered_after
@@ -59,6 +60,32 @@ def op_node(
         _OP, key, definition, None, taken.args, taken.kwargs, taken.refs, taken.sources, after, -1, 0,
         0, -1, -1, True, where, signature.returns,
     )  # fmt: skip
+
+
+def argument(
+    wiring: Wiring, value: object, definition: OpDefinition, i: int, sources: dict[int, None], where: Place
+) -> object:
+    """Returns one argument as a node keeps it, after comparing a result with the parameter that takes it.
+
+    Raises:
+        TracingError: for a promise that hides, or belongs to another wiring.
+        PlanError: for a result of a type that the parameter cannot take.
+    """
+    if type(value) in LEAVES:
+        return value
+    if type(value) is not Promise:
+        return absorb(wiring, value, sources, called(wiring, definition), where)
+    ref = wiring.ref(value)
+    sources[ref.id] = None
+    gives = value.wiring__.nodes[value.ref__.id].gives
+    if gives is not None and gives not in definition.signature.accepted[i]:
+        compare(gives, definition, i, who=called(wiring, definition), where=where)
+    return ref
+
+
+def called(wiring: Wiring, definition: OpDefinition) -> str:
+    """Returns what messages call an op that has no key yet."""
+    return f"{wiring.graph_name}/{wiring.site.prefix}{definition.name}"
 
 
 def compare_promise(promise: Promise, definition: OpDefinition, i: int, *, who: str, where: Place) -> None:

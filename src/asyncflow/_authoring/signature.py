@@ -98,13 +98,16 @@ class Signature:
         Raises:
             PlanError: naming the parameter, with the nearest name where one was misspelt.
         """
-        shape = (partial, len(args), *kwargs)
-        if shape in self._shapes:
+        if self.fits(args, kwargs, partial=partial):
             return
         problem = self._unfit(len(args), kwargs) or (None if partial else self._missing(len(args), kwargs))
         if problem is not None:
             raise PlanError(f"{who} {problem}, at {told(where or user_place())}; its parameters are {self}")
-        self._shapes.add(shape)
+        self._shapes.add((partial, len(args), *kwargs))
+
+    def fits(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, partial: bool = False) -> bool:
+        """Returns True where a call of this shape was found right before."""
+        return (partial, len(args), *kwargs) in self._shapes
 
     def _unfit(self, given: int, kwargs: Mapping[str, Any]) -> str | None:
         if given > self.positional and self.rest < 0:
