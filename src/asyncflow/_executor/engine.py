@@ -204,12 +204,12 @@ class Engine:
                 frame, i = command.claim.owner
                 frame.claims[i] = None
                 frame.open -= 1
-                chain = " → ".join(command.chain)
+                chain = told_chain(command.claim)
                 message = (
-                    f"{frame.run.graph}/{frame.key(i)} can never start: {chain};"
+                    f"{frame.run.graph}/{frame.key(i)} can never start: {' → '.join(chain)};"
                     " let the parent end first, raise the limit, or let the pool lend (reentrant=True)"
                 )
-                node_failed(self, frame, i, DeadlockError(message, chain=command.chain), now)
+                node_failed(self, frame, i, DeadlockError(message, chain=chain), now)
                 self.advance(frame, now)
                 if not frame.open:
                     ending.settle(self, frame)
@@ -270,3 +270,18 @@ class Engine:
             if frame.claims[i] is claim and claim.waiting:
                 limits = tuple([blocker.limit for blocker in self.core.explain(claim).blockers])
                 self.observers.tell(OpBlocked(now, frame.run.id, frame.run.graph, frame.key(i), limits))
+
+
+def told_chain(claim: Claim) -> tuple[str, ...]:
+    """Returns who holds and who waits, from the outermost op to the one that can never start."""
+    told: list[str] = []
+    frame, i = claim.owner
+    short = [need for need in claim.demand.needs if need[0].free < need[1]] or claim.demand.needs
+    told.append(f"{frame.key(i)} waits for {', '.join([f'{limit.name} ({amount})' for limit, amount in short])}")
+    holder = claim.parent
+    while holder is not None:
+        frame, i = holder.owner
+        held = [f"{limit.name} ({amount})" for limit, amount in holder.demand.needs]
+        told.append(f"{frame.key(i)} holds {', '.join(held) or 'nothing'}")
+        holder = holder.parent
+    return tuple(reversed(told))
