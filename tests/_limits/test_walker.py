@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests._limits.histories import FLAVOURS, Historian
 from tests._limits.pair import Pair
 from tests._limits.walker import Tally, walk
 
+ROOT = Path(__file__).parents[2]
 FIRST = int(os.environ.get("ASYNCFLOW_SEED", "0"))
 QUICK = 150
 PARTS, LONG = 4, 5_000
@@ -56,7 +58,7 @@ def test_decisions_depend_on_nothing_but_the_stimuli() -> None:
 def digest_under(hash_seed: str) -> str:
     """The digest of all decisions of some histories, taken in a process of its own."""
     code = "from tests._limits.test_walker import digest; print(digest(104))"
-    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     return done.stdout
 
