@@ -15,8 +15,9 @@ The layers, from what you write to what comes out: `_authoring` records calls, `
 who may start, `_scheduler` keeps the state of a run, `_executor` does what was decided, `_observers` tell it.
 """
 
-from asyncflow._authoring import apply, each, when
+from asyncflow._authoring import UnusedResultWarning, apply, each, when
 from asyncflow._limits import Blocker, Explanation, Snapshot
+from asyncflow._plan import Plan
 from asyncflow.concurrency import ConcurrencyConfig
 from asyncflow.deployment import Deployment, default_deployment
 from asyncflow.errors import (
@@ -77,6 +78,7 @@ __all__ = [
     "OpTimeout",
     "Outcome",
     "Place",
+    "Plan",
     "PlanError",
     "PoolBackendError",
     "PoolBackendUnavailable",
@@ -98,6 +100,7 @@ __all__ = [
     "SyncOp",
     "TagLimit",
     "TracingError",
+    "UnusedResultWarning",
     "apply",
     "default_deployment",
     "each",

@@ -50,7 +50,7 @@ class Submittable(Protocol[R_co]):
         """True for an op: alone it raises its own exception."""
         ...
 
-    def wire(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Plan:
+    def wire(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, deployment: object = None) -> Plan:
         """Returns the plan for these inputs."""
         ...
 
@@ -150,9 +150,11 @@ class Deployment:
 
     def submit(self, runnable: Submittable[Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> RunState:
         """Starts a run here; the caller waits for it, or nobody does."""
-        plan = runnable.wire(args, kwargs)
+        plan = runnable.wire(args, kwargs, deployment=self)
         inputs = runnable.input_values(args, kwargs) if plan.inputs else ()
-        return self.engine_here().launch(plan, inputs, options=runnable.run_options, context=copy_context())
+        return self.engine_here().launch(
+            plan, inputs, options=runnable.run_options, context=copy_context(), deployment=self
+        )
 
     def engine_here(self) -> Engine:
         """Returns the engine on the running loop, a new one where the last one's loop is gone.
@@ -317,7 +319,7 @@ def _submitted(
         engine = outer.run.engine
         same = deployment is None or deployment.uses(engine)
         if outer.claims[i] is parent and same and engine.loop is asyncio.get_running_loop():
-            plan = runnable.wire(args, kwargs)
+            plan = runnable.wire(args, kwargs, deployment=outer.run.deployment)
             inputs = runnable.input_values(args, kwargs) if plan.inputs else ()
             return engine, engine.launch_child(
                 plan,

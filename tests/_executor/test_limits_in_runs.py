@@ -249,3 +249,67 @@ def test_each_over_each_finishes_started_items_first() -> None:
     result = run_virtual(chain.try_run, [1, 2, 3])
     assert [record.key for record in result.timeline] == ["a[0]", "b[0]", "a[1]", "b[1]", "a[2]", "b[2]"]
     assert result.output == [10, 20, 30]
+
+
+def test_nested_maps_over_promises_finish_started_items_first() -> None:
+    """Two levels of lists known at run time, under a cap of one: an outer item is through before the next begins."""
+
+    @op
+    async def lists(n: int) -> list[list[int]]:
+        return [[10 * i + j for j in range(2)] for i in range(n)]
+
+    @op
+    async def a(x: int) -> int:
+        await anyio.sleep(1)
+        return x
+
+    @op
+    async def b(x: int) -> int:
+        await anyio.sleep(1)
+        return x
+
+    @graph
+    def inner(xs: list[int]) -> list[int]:
+        return each(b, each(a, xs))
+
+    @graph(max_concurrent=1)
+    def outer(n: int) -> list[list[int]]:
+        return each(inner, lists(n))
+
+    result = run_virtual(outer.try_run, 2)
+    assert result.output == [[0, 1], [10, 11]]
+    order = [record.key for record in result.timeline][1:]
+    assert order == [
+        "inner[0]/a[0]", "inner[0]/b[0]", "inner[0]/a[1]", "inner[0]/b[1]",
+        "inner[1]/a[0]", "inner[1]/b[0]", "inner[1]/a[1]", "inner[1]/b[1]",
+    ]  # fmt: skip
+
+
+def test_a_nested_graph_bound_to_the_deployment_it_runs_on() -> None:
+    """Bound to the same deployment by definition, a nested graph is just nested."""
+    deployment = Deployment("d", concurrency={"pools": {"limits": {"p": 1}}})
+
+    @graph(deployment=deployment)
+    def inner() -> float:
+        return nap.options(pool="p")(1.0)
+
+    @graph
+    def outer() -> list[float]:
+        return [inner(), inner()]
+
+    assert run_virtual(outer.on(deployment).try_run).seconds == 2.0
+
+
+def test_real_containers_reach_ops_uncopied() -> None:
+    """A list without results in it is passed on as the very object it was."""
+    given = [[1], [2]]
+
+    @op
+    async def same(xs: list[list[int]], *, by_name: list[list[int]]) -> bool:
+        return xs is given and by_name is given
+
+    @graph
+    def one() -> bool:
+        return same(given, by_name=given)
+
+    assert run_virtual(one.run)

@@ -294,7 +294,7 @@ def test_row_59_a_clock_that_stands_still() -> None:
     assert (result.output, result.seconds) == (list(range(100)), 0.0)
 
 
-@pytest.mark.parametrize("method", ["admit", "release", "enqueue_many"])
+@pytest.mark.parametrize("method", ["admit", "release", "enqueue"])
 def test_row_60_an_error_inside_the_core_fails_runs_whole(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     """Row 60: a MemoryError in a round ends every run with an error that names it, and the deployment works again."""
     original = getattr(Admission, method)

@@ -86,7 +86,9 @@ class Engine:
 
     # ── runs and children ─────────────────────────────────────────────────────────────────────────────────────────
 
-    def launch(self, plan: Plan, inputs: Sequence[Any], *, options: RunOptions, context: Context) -> RunState:
+    def launch(
+        self, plan: Plan, inputs: Sequence[Any], *, options: RunOptions, context: Context, deployment: object = None
+    ) -> RunState:
         """Starts a run: its roots are claimed, and a worker will start what is admitted.
 
         Raises:
@@ -104,6 +106,7 @@ class Engine:
             self.core, None, max_concurrent=options.max_concurrent, rules=options.tag_concurrency_limits, path=""
         )
         run = RunState(run_id, plan.name, engine=self, options=options, party=party, limits=limits)
+        run.deployment = deployment
         run.root = Execution(plan, run, context=context, parent=None, order=(), prefix="", limits=limits)
         resolve(self, run.root)
         self.runs[run_id] = run

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from asyncflow._authoring import NodeKind
+from asyncflow._authoring import NodeKind, item_names
 from asyncflow._executor.ending import interrupt
 from asyncflow._executor.outcome import as_failure, node_failed
 from asyncflow._executor.stepping import arguments
@@ -20,8 +20,6 @@ from asyncflow.errors import PlanError
 if TYPE_CHECKING:
     from asyncflow._executor.engine import Engine
     from asyncflow._executor.execution import Execution
-
-FORBIDDEN_IN_KEYS = frozenset("/[]#")
 
 
 def evaluate(engine: Engine, frame: Execution, i: int, now: float) -> None:
@@ -62,27 +60,12 @@ def named_items(frame: Execution, i: int) -> tuple[list[Any], Sequence[str]]:
     """Returns the items of a map and what to call them: their index, or what `map_key` makes of them.
 
     Raises:
-        PlanError: for a key that is empty, occurs twice or has characters that keys are built with.
+        PlanError: for a name that no item can have.
     """
     node = frame.nodes[i]
     items = list(frame.values[node.items])
     map_key = node.fragment.map_key if node.fragment is not None else None
-    if map_key is None:
-        return items, [str(index) for index in range(len(items))]
-    names: list[str] = []
-    seen: set[str] = set()
-    for index, item in enumerate(items):
-        name = map_key(item)
-        if type(name) is not str or not name or FORBIDDEN_IN_KEYS & set(name):
-            raise PlanError(
-                f"map_key of {frame.key(i)} gave {name!r:.60} for item {index}:"
-                " a key is a non-empty string without / [ ] #"
-            )
-        if name in seen:
-            raise PlanError(f"map_key of {frame.key(i)} gave {name!r:.60} twice, the second time for item {index}")
-        seen.add(name)
-        names.append(name)
-    return items, names
+    return items, item_names(map_key, items, f"{frame.run.graph}/{frame.key(i)}", node.where)
 
 
 def grow(frame: Execution, i: int, items: list[Any], names: Sequence[str]) -> None:

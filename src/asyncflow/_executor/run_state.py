@@ -28,6 +28,7 @@ class RunState:
 
     __slots__ = (
         "children",
+        "deployment",
         "ended_at",
         "engine",
         "executions",
@@ -52,6 +53,7 @@ class RunState:
         self, run_id: str, graph: str, *, engine: Engine, options: RunOptions, party: Party, limits: ScopeLimits
     ) -> None:
         self.engine = engine
+        self.deployment: object = None
         self.id = run_id
         self.graph = graph
         self.options = options

@@ -13,7 +13,7 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asyncflow._authoring import NodeKind
+from asyncflow._authoring import NodeKind, Ref
 from asyncflow._executor.current import CURRENT
 from asyncflow._executor.thread import in_thread
 from asyncflow._plan import PlanNode, bound
@@ -53,9 +53,13 @@ def first_step(claim: Claim, frame: Execution, node: PlanNode) -> tuple[Coroutin
 def arguments(node: PlanNode, frame: Execution) -> tuple[list[Any], dict[str, Any]]:
     """Returns what a node is called with, every result in place."""
     values = frame.values
-    args = [bound(argument, values) for argument in node.args]
-    kwargs = {name: bound(argument, values) for name, argument in node.kwargs.items()} if node.kwargs else {}
-    return args, kwargs
+    if node.refs:
+        args = [bound(argument, values) for argument in node.args]
+        return args, {name: bound(argument, values) for name, argument in (node.kwargs or {}).items()}
+    args = [values[argument.id] if type(argument) is Ref else argument for argument in node.args]
+    if not node.kwargs:
+        return args, {}
+    return args, {name: values[one.id] if type(one) is Ref else one for name, one in node.kwargs.items()}
 
 
 async def ended_early(value: object, error: BaseException | None) -> object:

@@ -155,6 +155,7 @@ def freeze_node(node: Node, successors: tuple[int, ...], readers: int, waits_for
         freeze_fragment(node) if dynamic else None,
         node.where,
         direct,
+        node.refs,
     )
 
 

@@ -49,6 +49,7 @@ class PlanNode:
         fn: The plain function, for STEP nodes.
         args: Positional arguments; `Ref`s stand for results.
         kwargs: Keyword arguments likewise, or None.
+        refs: Whether a `Ref` stands inside a container among its arguments.
         flat: The ids of the arguments where all of them are plain results given by position, otherwise None.
         sources: Ids of the nodes whose values it reads.
         after: Ids of nodes it starts after, without their values.
@@ -94,6 +95,7 @@ class PlanNode:
     fragment: Fragment | None
     where: tuple[str, int]
     direct: Callable[..., Any] | None = None
+    refs: bool = False
     height: float = 0.0
 
     def predecessors(self) -> tuple[int, ...]:
@@ -135,7 +137,7 @@ class PlanNode:
             shape=-1,
             scope=scopes[self.scope],
             lead=ids[self.lead] if inner else lead,
-            stage=self.stage if inner else map_node.stage,
+            stage=map_node.stage + self.stage,
             settled=ids[self.settled] if self.settled >= 0 else map_node.settled,
             shown=self.shown,
             items=ids[self.items] if self.items >= 0 else -1,
@@ -143,6 +145,7 @@ class PlanNode:
             fragment=fragment,
             where=self.where,
             direct=self.direct,
+            refs=self.refs,
             height=self.height,
         )
 

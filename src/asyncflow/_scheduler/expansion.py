@@ -40,8 +40,9 @@ def expand(frame: Frame, i: int, items: Sequence[Any], names: Sequence[str]) -> 
         frame.status[source] = SUCCEEDED
         frame.left -= 1
         frame.values[source] = item
-        leads.append(len(frame.nodes))
-        outputs.append(_place(frame, i, item=source, name=name, lead=len(frame.nodes)))
+        lead = node.lead if node.lead >= 0 else len(frame.nodes)  # inside another map, the outer item leads
+        leads.append(lead)
+        outputs.append(_place(frame, i, item=source, name=name, lead=lead))
     frame.collect_from(i, outputs)
     _expand_chained(frame, i, outputs, names, leads)
     frame.unread((node.items, *fragment.captures))
