@@ -294,7 +294,7 @@ def test_row_59_a_clock_that_stands_still() -> None:
     assert (result.output, result.seconds) == (list(range(100)), 0.0)
 
 
-@pytest.mark.parametrize("method", ["admit", "release", "enqueue"])
+@pytest.mark.parametrize("method", ["admit", "release", "enqueue", "enqueue_many"])
 def test_row_60_an_error_inside_the_core_fails_runs_whole(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     """Row 60: a MemoryError in a round ends every run with an error that names it, and the deployment works again."""
     original = getattr(Admission, method)
@@ -302,7 +302,7 @@ def test_row_60_an_error_inside_the_core_fails_runs_whole(monkeypatch: pytest.Mo
 
     def failing(self: Admission, *args: object, **kwargs: object) -> object:
         calls.count += 1
-        if calls.count == 3:
+        if calls.count == (1 if method == "enqueue_many" else 3):
             raise MemoryError("no more")
         return original(self, *args, **kwargs)
 

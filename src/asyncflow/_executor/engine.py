@@ -141,12 +141,15 @@ class Engine:
     def _begin(self, frame: Execution, inputs: Sequence[Any]) -> None:
         frame.run.executions.append(frame)
         frame.started_at = self.clock()
-        frame.begin(inputs)
-        self.advance(frame, self.clock())
-        if not frame.open:
-            ending.settle(self, frame)
-        if self.stale:
-            self.wake()
+        try:
+            frame.begin(inputs)
+            self.advance(frame, self.clock())
+            if not frame.open:
+                ending.settle(self, frame)
+            if self.stale:
+                self.wake()
+        except BaseException as error:  # noqa: BLE001 — ops' errors never get here: a defect, and no run may be left half begun
+            self.crash(error)
 
     # ── from inputs to admission ──────────────────────────────────────────────────────────────────────────────────
 
