@@ -274,7 +274,7 @@ class Engine:
         for claim in fresh:
             frame, i = claim.owner
             if frame.claims[i] is claim and claim.waiting:
-                limits = tuple([blocker.limit for blocker in self.core.explain(claim).blockers])
+                limits = tuple([one.name for one, n in claim.demand.needs if one.free - one.reserved < n])
                 self.observers.tell(OpBlocked(now, frame.run.id, frame.run.graph, frame.key(i), limits))
 
 
