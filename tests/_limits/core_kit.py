@@ -9,5 +9,5 @@ CORE = Kit(
     Claim,
     lambda _, claim, limit: claim.own_of(limit),
     lambda _, claim, limit: claim.borrowed_of(limit),
-    logs=True,
+    full=True,
 )

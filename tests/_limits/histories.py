@@ -17,13 +17,14 @@ FLAVOURS: dict[str, frozenset[str]] = {
     "gather_moving": frozenset({"priority", "wide", "resize", "pause", "rematch"}),
     "nested": frozenset({"children"}),
     "nested_moving": frozenset({"children", "resize", "pause", "early", "rematch", "wide"}),
-    "streams": frozenset({"children", "streams", "early"}),
+    "streams": frozenset({"streams"}),
+    "streams_nested": frozenset({"children", "streams", "early", "rematch"}),
     "ghosts": frozenset({"ghosts", "wide", "priority"}),
     "ghosts_nested": frozenset({"ghosts", "children", "resize"}),
     "remote": frozenset({"remote", "pause", "resize", "priority"}),
     "remote_nested": frozenset({"remote", "children", "ghosts", "wide", "rematch"}),
     "backend": frozenset({"flat", "priority", "wide", "resize", "rematch"}),
-    "keys": frozenset({"keys", "priority"}),
+    "keys": frozenset({"keys"}),
     "keys_moving": frozenset({"keys", "children", "early", "resize", "pause", "rematch", "wide"}),
     "all": frozenset(
         {"resize", "pause", "priority", "wide", "rematch", "children", "early", "streams", "ghosts", "remote"}
@@ -43,8 +44,9 @@ class Historian:
         names = list(FLAVOURS)
         self.flavour = names[seed % len(names)]
         self.features = FLAVOURS[self.flavour]
+        self.families = bool(self.features & {"children", "streams"})
         crowded = seed % CROWDED == CROWDED - 1
-        self.length = 4 * length if crowded else length
+        self.length = 4 * length if crowded else 2 * length if "keys" in self.features else length
         self.most_waiting = 40 if crowded else 10
         self.claims = 0
         self.setup = self._setup()
@@ -53,14 +55,16 @@ class Historian:
         random = self.random
         limits: list[tuple[int | None, bool, bool, bool]] = []
         if "keys" in self.features:  # a total, and fine limits under it
-            limits.append((random.choice((2, 3, 4, 6)), True, True, False))
-            limits += [(random.choice((1, 1, 2)), False, True, False) for _ in range(random.randint(2, 5))]
-        for _ in range(random.randint(0 if limits else 1, 4 if not limits else 1)):
+            limits.append((random.choice((1, 2, 2, 3)), True, True, False))
+            limits += [(random.choice((1, 1, 1, 2)), False, True, False) for _ in range(random.choice((1, 2, 2, 3)))]
+        most = int(random.random() < 0.3) if limits else 2 if self.families and random.random() < 0.6 else 4
+        for _ in range(random.randint(0 if limits else 1, most)):
             capacity = random.choice((1, 1, 1, 2, 2, 2, 3, 3, 4, 5, None, random.choice((0, 2))))
             external = "remote" in self.features and random.random() < 0.35
             reentrant = "children" not in self.features or random.random() < 0.85
             limits.append((capacity, random.random() < 0.7, reentrant, external))
-        weights = tuple(random.choice((1.0, 1.0, 2.0, 0.5, 3.0)) for _ in range(random.randint(1, 3)))
+        groups = 1 if "keys" in self.features and random.random() < 0.6 else random.randint(1, 3)
+        weights = tuple(random.choice((1.0, 1.0, 2.0, 0.5, 3.0)) for _ in range(groups))
         levels = (0, 0, 1, 2) if "priority" in self.features else (0,)
         parties = tuple(
             (random.randrange(len(weights)), random.choice(levels)) for _ in range(random.randint(len(weights), 4))
@@ -87,13 +91,15 @@ class Historian:
         granted = in_state(pair, "GRANTED")
         waiting = in_state(pair, "WAITING")
         draw = random.random()
+        ends = 0.57 if self.families else 0.75  # who borrows needs lenders that stay
         if draw < 0.37 and len(waiting) < self.most_waiting:
             return self._arrival(granted)
-        if draw < 0.75 and granted:
+        if draw < ends and granted:
             return ("release", random.choice(granted))
-        if draw < 0.78 and waiting:
-            return ("withdraw", random.choice(waiting))
-        if draw < 0.80 and pair.model.claims:
+        if draw < ends + 0.04 and waiting:
+            gathering = [pair.model.number(claim) for claim in pair.model.admission.gatherers()]
+            return ("withdraw", random.choice(gathering or waiting))
+        if draw < ends + 0.05 and pair.model.claims:
             return (random.choice(("release", "withdraw")), random.choice(list(pair.model.claims)))
         return self._feature(pair, granted, waiting) or self._arrival(granted)
 
@@ -129,8 +135,10 @@ class Historian:
     def _needs(self) -> NeedIds:
         random = self.random
         count = len(self.setup.limits)
-        if "keys" in self.features and random.random() < 0.8:
-            return ((0, 1), (random.randrange(1, count), 1))
+        if "keys" in self.features and random.random() < 0.85:
+            keys = sorted(random.sample(range(1, count), min(count - 1, random.choice((0, 1, 1, 2)))))
+            total = ((0, 1),) if not keys or random.random() < 0.75 else ()
+            return (*total, *((key, 1) for key in keys))
         chosen = sorted(random.sample(range(count), min(count, random.choice((1, 1, 2, 2, 3)))))
         if random.random() < 0.03:
             return ()
@@ -164,7 +172,7 @@ class Historian:
         if "remote" in self.features and waiting:
             options += self._remote(pair, known)
         if "streams" in self.features and granted:
-            options += self._streams(granted, known)
+            options += self._streams(pair, granted, waiting, known)
         return random.choice(options) if options else None
 
     def _remote(self, pair: Pair, known: list[int]) -> list[Step]:
@@ -174,17 +182,23 @@ class Historian:
         options.append(("remote_refuse", random.choice(asked or known)))
         return options
 
-    def _streams(self, granted: list[int], known: list[int]) -> list[Step]:
+    def _streams(self, pair: Pair, granted: list[int], waiting: list[int], known: list[int]) -> list[Step]:
         random = self.random
         lender = random.choice(granted)
         kind = random.choice(("claim", "claim", "party"))
-        borrower = self._party() if kind == "party" else random.choice(known)
+        likely = waiting if waiting and random.random() < 0.6 else known
+        borrower = self._party() if kind == "party" else random.choice(likely)
         return [
             ("lend", lender, kind, borrower),
             ("lend", lender, kind, borrower),
             ("unlend", lender, kind, borrower),
-            ("unpark", random.choice(granted)),
+            ("unpark", random.choice(self._parked(pair) or granted)),
+            ("unpark", random.choice(self._parked(pair) or granted)),
         ]
+
+    @staticmethod
+    def _parked(pair: Pair) -> list[int]:
+        return [pair.model.number(edge.lender) for edge in pair.model.admission.hall.books.edges]
 
 
 def in_state(pair: Pair, state: str) -> list[int]:

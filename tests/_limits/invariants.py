@@ -12,7 +12,8 @@ from typing import Any
 from asyncflow._limits.audit import Claim, Limit, Waiter
 from asyncflow._limits.audit.fitting import gatherers
 from asyncflow._limits.checker import check_log
-from tests._limits.pair import DifferenceError, Pair, Step
+from tests._limits.pair import DifferenceError, Mode, Pair, Step
+from tests._limits.views import compare_views
 
 QUIET = {"enqueue", "many", "release", "withdraw", "round", "ghosts"}  # cannot move a limit or a rank of gatherers
 
@@ -20,8 +21,9 @@ QUIET = {"enqueue", "many", "release", "withdraw", "round", "ghosts"}  # cannot 
 class Watch:
     """Applies steps to a pair and checks the invariants after each."""
 
-    def __init__(self, pair: Pair) -> None:
+    def __init__(self, pair: Pair, mode: Mode | None = None) -> None:
         self.pair = pair
+        self.mode = mode or Mode()
         self.gathered = self.borrowed = self.deadlocks = 0
         self._overtaking = Overtaking(pair)
         self._first = FirstGatherer(pair)
@@ -59,6 +61,8 @@ class Watch:
         self._first.round(granted)
         if twin is not None:
             self._twin(twin, granted)
+        if self.mode.explained and core.kit.full:
+            compare_views(pair, explained=self._rounds % 8 == 0)
         self._tally(granted)
 
     def finish(self) -> None:
@@ -123,7 +127,8 @@ class Watch:
         for limit, own in zip(core.limits, total, strict=True):
             if limit.held != own:
                 raise DifferenceError(f"S3: {limit.name} says {limit.held} held, the grants own {own}")
-        admission.check()
+        if self.mode.checked:
+            admission.check()
 
     def _nobody_left_behind(self) -> None:
         """Work conservation: who still waits is short of a unit that is neither held nor reserved."""

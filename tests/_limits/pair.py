@@ -43,7 +43,7 @@ class Kit:
     claim: Callable[..., Any]
     own: Callable[[Any, Any, Any], int]
     borrowed: Callable[[Any, Any, Any], int]
-    logs: bool = False
+    full: bool = False  # has log, explanations and snapshots
 
 
 MODEL = Kit(
@@ -53,6 +53,16 @@ MODEL = Kit(
     lambda admission, claim, limit: admission.hall.books.owned(claim, limit),
     lambda admission, claim, limit: admission.hall.books.borrowed(claim, limit),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What is done beside the comparison: keep a log, call the self-check, compare explanations and snapshots."""
+
+    logged: bool = True
+    checked: bool = True
+    explained: bool = True
+
 
 EARMARK_NS, EARMARK_CAP_NS = 3, 10
 

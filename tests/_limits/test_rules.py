@@ -486,6 +486,26 @@ def test_a_parked_side_lends_what_it_holds(kit: Kit) -> None:
     assert story.held() == [1]
 
 
+def test_an_unparker_can_be_the_victim(kit: Kit) -> None:
+    """It waits for what it lent, the borrower for its child, and the child for what the un-parker keeps."""
+    story = Story(kit, named(1), named(1), parties=((0, 0), (1, 1)))
+    story.enqueue(1, 1, 1)
+    story.round()
+    story.enqueue(2, 1, 0)
+    story.enqueue(3, 0, 1, parent=2)
+    story.enqueue(4, 1, 1, party=1)
+    story.release(1)
+    assert story.round() == [4]
+    story.do("lend", 4, "claim", 2)
+    assert story.round() == [2]
+    story.do("unpark", 4)
+    story.round()
+    assert story.commands == [("Deadlocked", 4)]
+    story.release(4)
+    assert story.round() == [3]
+    assert (story.own(2), story.held()) == ([1, 0], [1, 1])
+
+
 # ------------------------------------------------------------------------------------------------------ remote pools
 def test_only_the_remote_grant_makes_it_a_start(kit: Kit) -> None:
     """The local part is set aside and shown as reserved, nothing is held, and nobody else takes it."""

@@ -5,16 +5,12 @@ Seed `n` is always the same history. A history that fails is cut down before it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from asyncflow._limits.log import DecisionLog
 from tests._limits.histories import Historian
 from tests._limits.invariants import Watch
-from tests._limits.pair import Kit, Pair, Setup, Step
-
-LOGGED = 5
-"""Every fifth history keeps a decision log, which the checker replays."""
+from tests._limits.pair import Kit, Mode, Pair, Setup, Step
 
 
 @dataclass(slots=True)
@@ -49,57 +45,65 @@ class HistoryError(AssertionError):
     """A history on which model and core differ, or an invariant broke; its text is the smallest such history."""
 
 
-def walk(seed: int, kit: Kit, *, length: int = 24, watch: Callable[[Pair], Watch] = Watch) -> Tally:
+def mode_of(seed: int) -> Mode:
+    """How a history is watched: some with a log, some without self-checks, since those might mend what they check."""
+    return Mode(logged=seed % 5 == 0, checked=seed % 2 == 0, explained=seed % 3 == 0)
+
+
+def walk(seed: int, kit: Kit, *, length: int = 24) -> Tally:
     """Walks one history.
 
     Raises:
         HistoryError: with the seed and a history cut down to what is needed.
     """
     historian = Historian(seed, length=length)
-    pair = made(historian.setup, kit, logged=seed % LOGGED == 0)
-    watching = watch(pair)
+    mode = mode_of(seed)
+    watch = watched(historian.setup, kit, mode)
+    pair = watch.pair
     tally = Tally(histories=1, flavours={historian.flavour: 1})
     history: list[Step] = []
     try:
         while tally.steps < historian.length:
             for step in historian.steps(pair):
                 history.append(step)
-                watching.apply(step)
+                watch.apply(step)
                 tally.steps += 1
-        watching.finish()
+        watch.finish()
     except Exception as error:
-        raise HistoryError(report(seed, historian, history, error, kit, watch)) from error
+        smallest = minimised(historian.setup, history, kit, mode)
+        last = replay(historian.setup, smallest, kit, mode) or error
+        raise HistoryError(report(seed, historian, smallest, last, kit)) from error
     tally.starts = pair.starts
-    tally.gathered, tally.borrowed, tally.deadlocks = watching.gathered, watching.borrowed, watching.deadlocks
+    tally.gathered, tally.borrowed, tally.deadlocks = watch.gathered, watch.borrowed, watch.deadlocks
     tally.records = 0 if pair.log is None else len(pair.log.records)
     return tally
 
 
-def made(setup: Setup, kit: Kit, *, logged: bool) -> Pair:
-    """A pair; its core keeps a decision log if it can and shall."""
-    return Pair(setup, kit, log=DecisionLog() if logged and kit.logs else None)
+def watched(setup: Setup, kit: Kit, mode: Mode) -> Watch:
+    """A pair under watch."""
+    return Watch(Pair(setup, kit, log=DecisionLog() if mode.logged and kit.full else None), mode)
 
 
-def replay(setup: Setup, steps: list[Step], kit: Kit, watch: Callable[[Pair], Watch] = Watch) -> Exception | None:
+def replay(setup: Setup, steps: list[Step], kit: Kit, mode: Mode) -> Exception | None:
     """Walks given steps; returns what went wrong, if anything."""
-    watching = watch(made(setup, kit, logged=True))
+    watch = watched(setup, kit, mode)
     try:
         for step in steps:
-            watching.apply(step)
-        watching.finish()
+            watch.apply(step)
+        watch.finish()
     except Exception as error:  # whatever it is, it is the finding
         return error
     return None
 
 
-def minimised(setup: Setup, steps: list[Step], kit: Kit, watch: Callable[[Pair], Watch] = Watch) -> list[Step]:
+def minimised(setup: Setup, steps: list[Step], kit: Kit, mode: Mode) -> list[Step]:
     """Cuts out steps, large pieces first, as long as something still goes wrong."""
     size = len(steps)
     while size >= 1:
         start = 0
         while start < len(steps):
             shorter = steps[:start] + steps[start + size :]
-            if replay(setup, shorter, kit, watch) is not None:
+            if replay(setup, shorter, kit, mode) is not None:
                 steps = shorter
             else:
                 start += size
@@ -107,14 +111,10 @@ def minimised(setup: Setup, steps: list[Step], kit: Kit, watch: Callable[[Pair],
     return steps
 
 
-def report(
-    seed: int, historian: Historian, steps: list[Step], error: Exception, kit: Kit, watch: Callable[[Pair], Watch]
-) -> str:
+def report(seed: int, historian: Historian, steps: list[Step], error: Exception, kit: Kit) -> str:
     """The seed, the smallest history that still fails, and how it fails."""
-    smallest = minimised(historian.setup, steps, kit, watch)
-    final = replay(historian.setup, smallest, kit, watch) or error
-    lines = "\n".join(f"    {step}," for step in smallest)
+    lines = "\n".join(f"    {step}," for step in steps)
     return (
         f"\nseed {seed} ({historian.flavour}), {kit.name} against the model\nsetup = {historian.setup}\n"
-        f"steps = [\n{lines}\n]\n{type(final).__name__}: {final}"
+        f"steps = [\n{lines}\n]\n{type(error).__name__}: {error}"
     )
