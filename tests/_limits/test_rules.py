@@ -486,24 +486,47 @@ def test_a_parked_side_lends_what_it_holds(kit: Kit) -> None:
     assert story.held() == [1]
 
 
+def test_a_unit_that_was_lent_back_is_not_lost(kit: Kit) -> None:
+    """One lends to another, who parks and lends it back: when the first ends, the other has it for good."""
+    story = Story(kit, named(1))
+    story.enqueue(1, 1)
+    story.round()
+    story.enqueue(2, 1)
+    story.do("lend", 1, "claim", 2)
+    assert story.round() == [2]
+    story.do("lend", 2, "claim", 1)
+    story.do("unpark", 1)
+    story.round()
+    assert story.commands == [("Unparked", 1)]
+    story.release(1)
+    story.enqueue(3, 1)
+    assert story.round() == []
+    assert (story.own(2), story.held()) == ([1], [1])
+    story.do("unpark", 2)
+    story.round()
+    assert story.commands == [("Unparked", 2)]
+
+
 def test_an_unparker_can_be_the_victim(kit: Kit) -> None:
     """It waits for what it lent, the borrower for its child, and the child for what the un-parker keeps."""
-    story = Story(kit, named(1), named(1), parties=((0, 0), (1, 1)))
-    story.enqueue(1, 1, 1)
+    story = Story(kit, named(1), named(1, reentrant=False), named(1), parties=((0, 0), (1, 1)))
+    story.enqueue(1, 1, 1, 1)
     story.round()
-    story.enqueue(2, 1, 0)
-    story.enqueue(3, 0, 1, parent=2)
+    story.enqueue(9, 0, 0, 1, party=1)
+    story.enqueue(2, 1)
+    story.enqueue(3, 0, 0, 1, parent=2)
     story.enqueue(4, 1, 1, party=1)
     story.release(1)
-    assert story.round() == [4]
+    assert story.round() == [9, 4]
     story.do("lend", 4, "claim", 2)
     assert story.round() == [2]
     story.do("unpark", 4)
+    story.do("rematch", 3, vector((0, 1)))  # older than the un-parker, and blocked by it only now
     story.round()
     assert story.commands == [("Deadlocked", 4)]
     story.release(4)
     assert story.round() == [3]
-    assert (story.own(2), story.held()) == ([1, 0], [1, 1])
+    assert (story.own(2), story.held()) == ([1, 0, 0], [1, 1, 1])
 
 
 # ------------------------------------------------------------------------------------------------------ remote pools

@@ -31,7 +31,8 @@ R7  Reservations are computed from nothing wherever they are asked for. Gatherer
     fit; they just fit.
 R8  A gatherer is announced at the end of the round, if it still waits.
 R9  A unit that was borrowed may be lent on. Earmarks count as taken for everybody.
-R10 A lender's end: what it lent is handed on to whom it had borrowed from, the rest becomes the borrower's own.
+R10 A lender's end: what it lent becomes the borrower's own as far as it owned it, the rest is handed on to whom it had
+    borrowed from.
 R11 Service is own units at the end, times the whole age of the grant.
 R12 A nested arrival that asks a limit that never lends for more than its ancestors leave there is deadlocked at once.
 R13 The reduction looks at claims inside claims and at un-parkers; everybody else starts some day.

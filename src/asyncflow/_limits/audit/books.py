@@ -75,10 +75,11 @@ class Books:
     def give_back(self, claim: Claim, limit: Limit) -> None:
         """Ends what `claim` has of `limit`.
 
-        What it lent is first handed on to those it had itself borrowed from; the rest becomes the borrowers' own.
-        So nobody who uses a unit loses it, and `held` never grows.
+        What it lent becomes the borrowers' own as far as it owned it, loan by loan in the order of making; the rest
+        is handed on to those it had itself borrowed from, in the order of borrowing. So nobody who uses a unit, or
+        lent it back and will want it again, loses it, and `held` never grows.
         """
-        self.own[claim].pop(limit, None)
+        own = self.own[claim].pop(limit, 0)
         borrowed = [loan for loan in self.loans if loan.borrower is claim and loan.limit is limit]
         after: list[Loan] = []
         for loan in self.loans:
@@ -86,15 +87,17 @@ class Books:
                 if loan not in borrowed:
                     after.append(loan)
                 continue
-            left = loan.amount
+            passed_on = min(own, loan.amount)
+            if passed_on:
+                own -= passed_on
+                self.own[loan.borrower][limit] = self.own[loan.borrower].get(limit, 0) + passed_on
+            left = loan.amount - passed_on
             for source in borrowed:
                 part = min(left, source.amount)
-                if part and source.lender is not loan.borrower:  # what it had lent itself is simply back
+                if part and source.lender is not loan.borrower:  # what the borrower had lent it is simply back
                     after.append(Loan(source.lender, loan.borrower, limit, part))
                 source.amount -= part
                 left -= part
-            if left:
-                self.own[loan.borrower][limit] = self.own[loan.borrower].get(limit, 0) + left
         self.loans = after
 
     def close(self, claim: Claim) -> None:
