@@ -517,7 +517,7 @@ def test_an_unparker_can_be_the_victim(kit: Kit) -> None:
     story.enqueue(3, 0, 0, 1, parent=2)
     story.enqueue(4, 1, 1, party=1)
     story.release(1)
-    assert story.round() == [9, 4]
+    assert story.round() == [4, 9]
     story.do("lend", 4, "claim", 2)
     assert story.round() == [2]
     story.do("unpark", 4)
