@@ -17,7 +17,7 @@ async def test_the_fixture_puts_one_test_into_virtual_time(virtual_time: Virtual
 @pytest.mark.virtual_time(seeds=range(3))
 async def test_several_seeds_run_the_test_once_each(virtual_time: VirtualTime) -> None:
     """The loop has the seed of the fixture."""
-    import asyncio  # noqa: PLC0415 — beside its one use
+    import asyncio
 
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)

@@ -15,6 +15,7 @@ limits nobody waits for and all have room, is granted without touching any queue
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from asyncflow._limits.claim import ENDED, GRANTED, NEW, WAITING, WITHDRAWN, Claim
 from asyncflow._limits.command import Command
@@ -185,9 +186,45 @@ class Admission(Tuning):
                 if state.books.ended:
                     state.books.serve(now)
                 return []
-            if len(arrivals) == 1 and self._grant_at_once(arrivals[0], now):
-                return [arrivals.pop()]
+            if len(arrivals) == 1:
+                if self._grant_at_once(arrivals[0], now):
+                    return [arrivals.pop()]
+            elif self._have_room(arrivals):
+                return self._grant_together(now)
         return self._round.run(now)
+
+    def _have_room(self, arrivals: list[Claim]) -> bool:
+        """Says whether arrivals of one group may all start: nobody waits for their limits, and all fit together."""
+        group = arrivals[0].party.group
+        fair = self._state.fair
+        counts: dict[Demand, int] = {}
+        for claim in arrivals:
+            if claim.state is not WAITING or claim.ghost is not None or (fair and claim.party.group is not group):
+                return False
+            counts[claim.demand] = counts.get(claim.demand, 0) + 1
+        taken: dict[Limit, int] = {}
+        for demand, count in counts.items():
+            for limit, amount in demand.needs:
+                units = taken[limit] = taken.get(limit, 0) + amount * count
+                if limit.room < units or limit.crowd is not None or limit.external:
+                    return False
+        return True
+
+    def _grant_together(self, now: int) -> list[Claim]:
+        """Grants all arrivals in their order; nobody is passed by it, so nothing need be counted."""
+        state = self._state
+        books = state.books
+        claims, state.arrivals = state.arrivals, []
+        claims.sort(key=inside if state.fair else flat)
+        state.now = now
+        if books.ended:
+            books.serve(now)
+        for claim in claims:
+            state.seq += 1
+            claim.party.group.turn = state.seq
+            claim.enqueued_at = now
+            books.grant(claim, now)
+        return claims
 
     def _grant_at_once(self, claim: Claim, now: int) -> bool:
         """Grants a claim that came alone, if nobody waits for its limits and all have room."""
@@ -306,3 +343,14 @@ class Admission(Tuning):
 
 def _enqueued_before(claim: Claim) -> AdmissionError:
     return AdmissionError(f"{claim!r} was enqueued before; make a new claim")
+
+
+def inside(claim: Claim) -> tuple[Any, ...]:
+    """Returns a claim's place inside its group."""
+    party = claim.party
+    return (-party.priority, party.arrival, claim.order, claim.seq)
+
+
+def flat(claim: Claim) -> tuple[Any, ...]:
+    """Returns a claim's place where groups do not count."""
+    return (-claim.party.priority, claim.order, claim.seq)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from asyncflow._limits.claim import Claim
 from asyncflow._limits.command import Command
@@ -217,4 +217,4 @@ def _borrower(borrower: Claim | Party) -> Record:
 
 
 def _plain(order: Any) -> Any:  # noqa: ANN401 — the caller's own; only tuples are changed, as JSON will do
-    return [_plain(part) for part in order] if isinstance(order, tuple) else order
+    return [_plain(part) for part in cast("tuple[object, ...]", order)] if isinstance(order, tuple) else order

@@ -1,0 +1,1 @@
+"""Benchmarks: ratios against the same work by hand, in one run."""
