@@ -16,7 +16,7 @@ from tests._authoring.wired import anything, count, fetch, links, touch, wired
 
 
 @op
-async def untyped(url):  # type: ignore[no-untyped-def]
+async def untyped(url):  # type: ignore[no-untyped-def]  # untyped on purpose: nothing is known of its result
     """An op that says nothing of its result."""
     return url
 

@@ -7,8 +7,9 @@ Invariants, recomputed by `Admission.check()`:
 - What a grant owns and borrows of a limit is what it asked for, as long as it did not give it back.
 - A claim never lends more than it has.
 
-When a lender ends or gives a limit back while it lends, nobody who uses a unit loses it: what it lent is handed on to
-those it had itself borrowed from, and the rest becomes the borrowers' own. So `held` never grows by an end.
+When a lender ends or gives a limit back while it lends, nobody who uses a unit, or lent it back and will want it
+again, loses it: what it lent becomes the borrowers' own as far as it owned it, and the rest is handed on to those it
+had itself borrowed from. So `held` never grows by an end.
 
 The books tell others what they must look at again: `risen` and `touched` limits that somebody waits for, and `changed`
 claims from which somebody waits to borrow.
@@ -179,7 +180,8 @@ class Books:
 
     def _give_back(self, claim: Claim, holding: Holding, limit: Limit) -> None:
         """Ends what a claim has of one limit; see the top of the file."""
-        self._own(claim, limit, -holding.own.get(limit, 0))
+        own = holding.own.get(limit, 0)
+        self._own(claim, limit, -own)
         del holding.own[limit]
         borrowed = [loan for loan in holding.borrowed if loan.limit is limit]
         lent = [loan for loan in holding.lent if loan.limit is limit]
@@ -187,15 +189,17 @@ class Books:
             self._strike(loan)
         for loan in lent:
             self._strike(loan)
-            left = loan.amount
+            passed_on = min(own, loan.amount)
+            if passed_on:
+                own -= passed_on
+                self._own(loan.borrower, limit, passed_on)
+            left = loan.amount - passed_on
             for part, source in enumerate(borrowed):
                 units = min(left, source.amount)
-                if units and source.lender is not loan.borrower:  # what it had lent itself is simply back
+                if units and source.lender is not loan.borrower:  # what the borrower had lent it is simply back
                     self._insert(Loan(source.lender, loan.borrower, limit, units, (*loan.order, part)))
                 source.amount -= units
                 left -= units
-            if left:
-                self._own(loan.borrower, limit, left)
         self._tell(claim)
 
     def _strike(self, loan: Loan) -> None:
