@@ -45,13 +45,12 @@ def in_turns(contenders: dict[str, Contender], *, rounds: int) -> dict[str, floa
 
 
 def contenders_for(shape: Shape, body: Callable[..., Any]) -> dict[str, Contender]:
-    """Returns the floor and asyncflow's four ways of running the same graph."""
+    """Returns the floor and asyncflow's ways of running the same graph: limits with room, and limits that bind."""
     made: dict[str, Contender] = {"by hand, a task per op": lambda: by_hand(shape, body)}
     for static in (True, False):
-        for limited in (False, True):
-            runnable, _ = wired(shape, body, limited=limited, static=static)
-            name = f"{'static' if static else 'wired per run'}, {'cap + tag + pool' if limited else 'no limits'}"
-            made[name] = runnable.run
+        for limits, called in ((None, "no limits"), (len(shape), "cap + tag + pool"), (64, "the same, of 64 each")):
+            runnable, _ = wired(shape, body, limits=limits, static=static)
+            made[f"{'static' if static else 'wired per run'}, {called}"] = runnable.run
     return made
 
 
@@ -70,7 +69,7 @@ def graphs(*, quick: bool) -> None:
         floor = medians["by hand, a task per op"]
         print(f"\n{title}: µs per op, and against the floor")
         for name, seconds in medians.items():
-            print(f"  {name:<32}{seconds / len(shape) * 1e6:8.2f} {seconds / floor:7.2f}×")
+            print(f"  {name:<38}{seconds / len(shape) * 1e6:8.2f} {seconds / floor:7.2f}×")
 
 
 def diamond(*, quick: bool) -> None:
@@ -82,7 +81,7 @@ def diamond(*, quick: bool) -> None:
     )
     print("\ndiamond of 5 ops, start to value: µs per run")
     for name, seconds in medians.items():
-        print(f"  {name:<32}{seconds / (50 if quick else 500) * 1e6:8.1f}")
+        print(f"  {name:<38}{seconds / (50 if quick else 500) * 1e6:8.1f}")
 
 
 def repeated(run: Contender, times: int) -> Contender:
@@ -98,7 +97,7 @@ def repeated(run: Contender, times: int) -> Contender:
 def wiring(*, quick: bool) -> None:
     """Wiring and freezing per op."""
     size = 500 if quick else 10_000
-    runnable, _ = wired(layered(size), noop, limited=True, static=False)
+    runnable, _ = wired(layered(size), noop, limits=64, static=False)
     runnable.plan()
     times: list[float] = []
     for _ in range(5):
@@ -121,9 +120,9 @@ def memory(*, quick: bool) -> None:
     count = 1_000 if quick else 20_000
 
     async def main() -> float:
-        runnable, deployment = wired([()] * count, noop, limited=True, static=True)
+        runnable, deployment = wired([()] * count, noop, limits=64, static=True)
         await runnable.run()
-        paused, deployment = wired([()] * count, once, limited=True, static=True)
+        paused, deployment = wired([()] * count, once, limits=64, static=True)
         tracemalloc.start()
         async with deployment:
             plan_made = paused.wire((), {})
@@ -144,7 +143,7 @@ def million(*, quick: bool) -> None:
     sizes = (1_000, 10_000) if quick else (10_000, 1_000_000)
     per_op: list[float] = []
     for size in sizes:
-        runnable, _ = wired(layered(size), noop, limited=True, static=True)
+        runnable, _ = wired(layered(size), noop, limits=64, static=True)
         began = time.perf_counter()
         runnable.wire((), {})
         built = time.perf_counter() - began

@@ -85,9 +85,11 @@ def last(values: list[int]) -> int:
     return values[-1]
 
 
-def wired(shape: Shape, body: Callable[..., Any], *, limited: bool, static: bool) -> tuple[Graph[[], int], Deployment]:
-    """Returns the same as a graph: bare, or with a cap, a tag limit and a pool on every op."""
-    call = op(body).options(pool="pool", tags={"kind": "any"}) if limited else op(body)
+def wired(
+    shape: Shape, body: Callable[..., Any], *, limits: int | None, static: bool
+) -> tuple[Graph[[], int], Deployment]:
+    """Returns the same as a graph: bare, or with a cap, a tag limit and a pool of `limits` each on every op."""
+    call = op(body) if limits is None else op(body).options(pool="pool", tags={"kind": "any"})
 
     def build() -> int:
         values: list[int] = []
@@ -96,8 +98,8 @@ def wired(shape: Shape, body: Callable[..., Any], *, limited: bool, static: bool
         return apply(last, values)
 
     made = graph(static=True)(build) if static else graph(build)
-    limits = {"pool": 128} if limited else {}
-    if limited:
-        made = made.options(max_concurrent=128, tag_concurrency_limits=[TagLimit("kind", "any", 128)])
-    deployment = Deployment("bench", concurrency={"pools": {"limits": limits}})
+    pools = {} if limits is None else {"pool": limits}
+    if limits is not None:
+        made = made.options(max_concurrent=limits, tag_concurrency_limits=[TagLimit("kind", "any", limits)])
+    deployment = Deployment("bench", concurrency={"pools": {"limits": pools}})
     return made.on(deployment), deployment
