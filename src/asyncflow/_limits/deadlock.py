@@ -39,7 +39,7 @@ class Blocked:
     def __init__(self, cell: Cell, claims: list[Claim]) -> None:
         self.cell = cell
         self.claims = claims
-        self.parent, self.lone = cell.key[3], cell.key[4]
+        self.parent, self.lone = cell.parent, cell.lone
 
     @property
     def parts(self) -> list[Claim]:
@@ -216,7 +216,8 @@ class Reduction:
 
     def _close(self, claim: Claim) -> None:
         """Ends a holder, as `Books.end` would."""
-        for limit, units in self._own.pop(claim).items():
+        own = self._own.pop(claim)
+        for limit, units in own.items():
             self._held[limit] -= units
         after: list[Loaned] = []
         borrowed = [loan for loan in self._loans if loan.borrower is claim]
@@ -225,19 +226,22 @@ class Reduction:
                 if loan.borrower is not claim:
                     after.append(loan)
                 continue
-            left = loan.amount
+            limit = loan.limit
+            passed_on = min(own.get(limit, 0), loan.amount)
+            if passed_on:
+                own[limit] -= passed_on
+                theirs = self._own[loan.borrower]
+                theirs[limit] = theirs.get(limit, 0) + passed_on
+                self._held[limit] = self._held.get(limit, 0) + passed_on
+            left = loan.amount - passed_on
             for source in borrowed:
-                if source.limit is not loan.limit:
+                if source.limit is not limit:
                     continue
                 units = min(left, source.amount)
                 if units and source.lender is not loan.borrower:
-                    after.append(Loaned(source.lender, loan.borrower, loan.limit, units))
+                    after.append(Loaned(source.lender, loan.borrower, limit, units))
                 source.amount -= units
                 left -= units
-            if left:
-                own = self._own[loan.borrower]
-                own[loan.limit] = own.get(loan.limit, 0) + left
-                self._held[loan.limit] = self._held.get(loan.limit, 0) + left
         self._loans = after
         self._edges = [edge for edge in self._edges if claim is not edge.lender and claim is not edge.borrower]
 
