@@ -15,9 +15,8 @@ limits nobody waits for and all have room, is granted without touching any queue
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
-from asyncflow._limits.claim import ENDED, GRANTED, NEW, WAITING, WITHDRAWN, Claim
+from asyncflow._limits.claim import GRANTED, NEW, WAITING, WITHDRAWN, Claim
 from asyncflow._limits.command import Command
 from asyncflow._limits.demand import Demand
 from asyncflow._limits.explanation import Change, Explanation, explain, shortages
@@ -26,7 +25,6 @@ from asyncflow._limits.holding import Holding
 from asyncflow._limits.invariants import audit
 from asyncflow._limits.leaving import dismiss
 from asyncflow._limits.limit import Limit
-from asyncflow._limits.log import DecisionLog
 from asyncflow._limits.round import Round
 from asyncflow._limits.snapshot import Snapshot, take_snapshot
 from asyncflow._limits.state import State
@@ -110,7 +108,10 @@ class Admission(Tuning):
         """Takes a claim back, whatever its state: a waiter leaves, a grant that has not begun ends."""
         state = self._state
         if claim.state is GRANTED:
-            self._end(claim)
+            if claim not in state.books.granted:
+                raise ReleaseError(f"{claim!r} is not held here; a grant is taken back where it was made")
+            state.books.end(claim)
+            state.due = True
         elif claim.state is WAITING:
             ghost = claim.ghost
             dismiss(state, claim if ghost is None else ghost.run, WITHDRAWN)
@@ -128,43 +129,28 @@ class Admission(Tuning):
         Raises:
             ReleaseError: where that is not held; nothing is changed.
         """
-        if limits is None:
-            self._end(claim)
-            if self._state.log is not None:
-                self._state.log.released(claim, None)
-            return
         state = self._state
-        self._check_held(claim)
+        books = state.books
+        if claim not in books.granted:
+            raise ReleaseError(f"{claim!r} is not held here; a grant is given back once, where it was made")
+        if limits is None:
+            state.due = state.due or claim.holding is not None
+            books.end(claim)
+            if books.risen:
+                state.due = True
+            if state.log is not None:
+                state.log.released(claim, None)
+            return
         chosen = sorted(limits, key=lambda limit: limit.seq)
         asked = Holding.of(claim).asked
         if len(set(chosen)) < len(chosen) or any(limit not in asked for limit in chosen):
             names = ", ".join([limit.name for limit in chosen])
             raise ReleaseError(f"{claim!r} does not hold all of {names}; each limit is given back once")
         for limit in chosen:
-            state.books.let_go(claim, limit)
+            books.let_go(claim, limit)
         state.due = True
         if state.log is not None:
             state.log.released(claim, chosen)
-
-    def _end(self, claim: Claim) -> None:
-        """Ends a whole grant."""
-        state = self._state
-        books = state.books
-        self._check_held(claim)
-        if claim.holding is not None:
-            books.end(claim)
-            state.due = True
-            return
-        claim.state = ENDED
-        del books.granted[claim]
-        books.ended.append(claim)
-        books.move(claim.party.group, claim.demand.needs, -1)
-        if books.risen:
-            state.due = True
-
-    def _check_held(self, claim: Claim) -> None:
-        if claim.state is not GRANTED or claim not in self._state.books.granted:
-            raise ReleaseError(f"{claim!r} is not held here; a grant is given back once, where it was made")
 
     # ── rounds ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -175,66 +161,15 @@ class Admission(Tuning):
             AdmissionError: where time goes back.
         """
         state = self._state
-        if now < state.now:
-            raise AdmissionError(f"time went back from {state.now} to {now}; give each round a later reading")
-        if state.log is not None:
-            return self._logged_round(state.log, now)
-        if not state.due:
-            arrivals = state.arrivals
-            if not arrivals:
-                state.now = now
-                if state.books.ended:
-                    state.books.serve(now)
-                return []
-            if len(arrivals) == 1:
-                if self._grant_at_once(arrivals[0], now):
-                    return [arrivals.pop()]
-            elif self._have_room(arrivals):
-                return self._grant_together(now)
-        return self._round.run(now)
-
-    def _have_room(self, arrivals: list[Claim]) -> bool:
-        """Says whether arrivals of one group may all start: nobody waits for their limits, and all fit together."""
-        group = arrivals[0].party.group
-        fair = self._state.fair
-        counts: dict[Demand, int] = {}
-        for claim in arrivals:
-            if claim.state is not WAITING or claim.ghost is not None or (fair and claim.party.group is not group):
-                return False
-            counts[claim.demand] = counts.get(claim.demand, 0) + 1
-        taken: dict[Limit, int] = {}
-        for demand, count in counts.items():
-            for limit, amount in demand.needs:
-                units = taken[limit] = taken.get(limit, 0) + amount * count
-                if limit.room < units or limit.crowd is not None or limit.external:
-                    return False
-        return True
-
-    def _grant_together(self, now: int) -> list[Claim]:
-        """Grants all arrivals in their order; nobody is passed by it, so nothing need be counted."""
-        state = self._state
-        books = state.books
-        claims, state.arrivals = state.arrivals, []
-        claims.sort(key=inside if state.fair else flat)
-        state.now = now
-        if books.ended:
-            books.serve(now)
-        for claim in claims:
-            state.seq += 1
-            claim.party.group.turn = state.seq
-            claim.enqueued_at = now
-            books.grant(claim, now)
-        return claims
-
-    def _grant_at_once(self, claim: Claim, now: int) -> bool:
-        """Grants a claim that came alone, if nobody waits for its limits and all have room."""
+        arrivals = state.arrivals
+        if len(arrivals) != 1 or state.due or now < state.now or state.log is not None:
+            return self._decide(now)
+        claim = arrivals[0]
         demand = claim.demand
         for limit, amount in demand.needs:
-            if limit.room < amount or limit.crowd is not None or limit.external:
-                return False
-        if claim.state is not WAITING or claim.ghost is not None:
-            return False
-        state = self._state
+            if limit.ceiling - limit.held < amount or limit.crowd is not None:
+                return self._round.run(now)
+        # Nobody waits for its limits and all have room: it is granted without touching any queue.
         books = state.books
         state.now = now
         if books.ended:
@@ -243,13 +178,50 @@ class Admission(Tuning):
         claim.party.group.turn = state.seq
         claim.enqueued_at = now
         books.grant(claim, now)
-        return True
+        arrivals.clear()
+        return [claim]
 
-    def _logged_round(self, log: DecisionLog, now: int) -> list[Claim]:
-        log.round_began(now)
-        starts = self._round.run(now)
-        log.round_ended()
-        return starts
+    def _decide(self, now: int) -> list[Claim]:
+        """Decides a round that is not the simplest case."""
+        state = self._state
+        if now < state.now:
+            raise AdmissionError(f"time went back from {state.now} to {now}; give each round a later reading")
+        if state.log is not None:
+            state.log.round_began(now)
+            starts = self._round.run(now)
+            state.log.round_ended()
+            return starts
+        if state.due or (state.arrivals and not self._all_fit(state.arrivals)):
+            return self._round.run(now)
+        state.now = now
+        state.books.serve(now)
+        claims = sorted(state.arrivals, key=state.seats.rank_of)
+        state.arrivals.clear()
+        for claim in claims:
+            state.seq += 1
+            claim.party.group.turn = state.seq
+            claim.enqueued_at = now
+            state.books.grant(claim, now)
+        return claims
+
+    def _all_fit(self, arrivals: list[Claim]) -> bool:
+        """Returns whether claims of one group all start: nobody waits for their limits, and all fit together.
+
+        Nobody is passed then, so nothing need be counted, and inside a group the order is a plain sort.
+        """
+        group = self._state.seats.group_of(arrivals[0])
+        counts: dict[Demand, int] = {}
+        for claim in arrivals:
+            if self._state.seats.group_of(claim) is not group:
+                return False
+            counts[claim.demand] = counts.get(claim.demand, 0) + 1
+        taken: dict[Limit, int] = {}
+        for demand, count in counts.items():
+            for limit, amount in demand.needs:
+                units = taken[limit] = taken.get(limit, 0) + amount * count
+                if limit.ceiling - limit.held < units or limit.crowd is not None:
+                    return False
+        return True
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -337,20 +309,9 @@ class Admission(Tuning):
 
     def __repr__(self) -> str:
         state = self._state
-        waiting = sum([cell.size for cell in state.queue.cells.values()]) + len(state.arrivals)
+        waiting = sum([cell.size for cell in state.queue.cells]) + len(state.arrivals)
         return f"<admission limits={len(state.limits)} granted={len(state.books.granted)} waiting={waiting}>"
 
 
 def _enqueued_before(claim: Claim) -> AdmissionError:
     return AdmissionError(f"{claim!r} was enqueued before; make a new claim")
-
-
-def inside(claim: Claim) -> tuple[Any, ...]:
-    """Returns a claim's place inside its group."""
-    party = claim.party
-    return (-party.priority, party.arrival, claim.order, claim.seq)
-
-
-def flat(claim: Claim) -> tuple[Any, ...]:
-    """Returns a claim's place where groups do not count."""
-    return (-claim.party.priority, claim.order, claim.seq)

@@ -7,7 +7,7 @@ classes in canonical order, which is why classes are looked at one by one. They 
 
 A *band* is the part of a class that meets the same comparison at its named limits: one run priority, and the same
 units needed (less where waiters may borrow). So if a named limit is short for one waiter of a band, it is short for
-all, and the band sleeps, hung on that limit.
+all, and the band sleeps, hung on that limit. A band of one cell hangs on a fine limit as well.
 
 A *lane* is a group in a band: a heap of its awake cells. A band is a heap of lanes by `Group.standing`. A standing
 only gets worse by itself (a start adds to share and turn, an end to service); what makes it better (an end gives
@@ -25,6 +25,7 @@ from heapq import heappop, heappush, heapreplace
 from typing import TypeAlias
 
 from asyncflow._limits.cell import Cell
+from asyncflow._limits.choice import Choice
 from asyncflow._limits.claim import Entry
 from asyncflow._limits.crowd import Crowd
 from asyncflow._limits.demand import Needs
@@ -32,9 +33,6 @@ from asyncflow._limits.gatherer import Gatherer
 from asyncflow._limits.group import Group, Standing
 from asyncflow._limits.limit import Limit
 from asyncflow._limits.room import Room
-
-Top: TypeAlias = "tuple[Standing, Lane, Entry, Cell]"
-"""The best of a band."""
 
 BandKey: TypeAlias = tuple[int, bool, Needs]
 """(run priority, nested, units needed of the named limits)."""
@@ -47,47 +45,76 @@ class Lane:
         band: The band.
         group: The group; one for all where the core is not fair.
         number: Order of creation; ends ties in heaps.
+        stakes: What the group has of the limits that the class asks for.
         size: How many cells belong to it, awake or parked.
         standing: As the band's heap knows it; None while no cell is awake.
         lowered: True where the standing may have become better than that.
     """
 
-    __slots__ = ("_heap", "band", "group", "lowered", "number", "size", "standing")
+    __slots__ = ("_heap", "band", "group", "lowered", "number", "size", "stakes", "standing")
 
     def __init__(self, band: Band, group: Group, number: int) -> None:
         self.band = band
-        self.number = number
         self.group = group
+        self.number = number
+        self.stakes = [group.stake(limit) for limit in band.needs.limits]
         self.size = 0
         self.standing: Standing | None = None
         self.lowered = False
-        self._heap: list[tuple[Entry, int, Cell]] = []
+        self._heap: list[Entry] = []
 
-    def wake(self, cell: Cell) -> None:
-        """Puts a cell among the awake ones."""
+    # ── cells come and go ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def take(self, cell: Cell) -> None:
+        """A cell belongs here from now on, awake."""
+        band = self.band
+        self.size += 1
+        band.size += 1
+        if band.hung is not None and not band.hung.named:
+            band.unhang()
+        cell.lane = self
         entry = cell.head()
         if entry is not None:
             self.push(cell, entry)
 
+    def give_up(self, cell: Cell) -> None:
+        """A cell belongs here no more."""
+        cell.lane = None
+        cell.room = None
+        cell.queued = None
+        if cell.represents is not None:
+            cell.represents.retire(cell)
+        band = self.band
+        self.size -= 1
+        band.size -= 1
+        if not self.size:
+            self.standing = None
+            del band.lanes[self.group], self.group.lanes[self]
+            if not band.lanes:
+                band.needs.remove(band)
+
     def push(self, cell: Cell, entry: Entry) -> None:
-        """A cell is awake and `entry` is its first waiter."""
+        """A cell is awake, and this is its first waiter."""
         cell.queued = entry
-        heappush(self._heap, (entry, cell.number, cell))
+        heappush(self._heap, entry)
         if self.standing is None:
             self.band.push(self)
 
     def lower(self) -> None:
-        """The group's standing may have become better."""
-        if not self.lowered:
+        """The group's standing may have become better; among others that matters."""
+        if not self.lowered and len(self.band.lanes) > 1:
             self.lowered = True
             self.band.lowered.append(self)
+
+    # ── who fits ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def best(self) -> tuple[Entry, Cell] | None:
         """Returns the first waiter that fits; cells that a fine limit blocks are parked on the way."""
         heap = self._heap
         view = self.band.view
         while heap:
-            entry, tie, cell = heap[0]
+            entry = heap[0]
+            cell = entry[5]
             if cell.queued is not entry or cell.room is not None or cell.lane is not self:
                 heappop(heap)
                 continue
@@ -98,13 +125,17 @@ class Lane:
                     cell.queued = None
                 else:
                     cell.queued = head
-                    heapreplace(heap, (head, tie, cell))
+                    heapreplace(heap, head)
                 continue
             for limit, need in cell.fine:
-                crowd = Crowd.of(limit)
-                if crowd.available(view) < need:
-                    heappop(heap)
-                    self._park(cell, entry, crowd, need)
+                crowd = limit.crowd
+                if limit.ceiling - limit.held < need or (
+                    crowd is not None and crowd.kept and crowd.available(view) < need
+                ):
+                    if self.band.size == 1:
+                        self.band.hang(limit, need)
+                        return None
+                    self._park(cell, heappop(heap), Crowd.of(limit), need)
                     break
             else:
                 return entry, cell
@@ -132,12 +163,13 @@ class Band:
         view: The run priority whose reservations they respect; None where they respect none.
         named: The units needed of each named limit.
         lanes: By group.
+        size: How many cells it has.
         awake: True while the class looks at it.
         hung: The limit it sleeps on.
         lowered: Lanes whose standing may have become better.
     """
 
-    __slots__ = ("_heap", "awake", "hung", "key", "lanes", "lowered", "named", "needs", "priority", "view")
+    __slots__ = ("_heap", "awake", "hung", "key", "lanes", "lowered", "named", "needs", "priority", "size", "view")
 
     def __init__(self, needs: NeedClass, key: BandKey) -> None:
         self.needs = needs
@@ -145,6 +177,7 @@ class Band:
         self.priority, nested, self.named = key
         self.view = None if nested else self.priority
         self.lanes: dict[Group, Lane] = {}
+        self.size = 0
         self.awake = False
         self.hung: Limit | None = None
         self.lowered: list[Lane] = []
@@ -152,44 +185,59 @@ class Band:
 
     def push(self, lane: Lane) -> None:
         """A lane has awake cells: it takes its place, and the band wakes unless it is hung."""
-        lane.standing = lane.group.standing(self.needs.limits)
+        lane.standing = lane.group.standing(lane.stakes)
         heappush(self._heap, (lane.standing, lane.number, lane))
         if not self.awake and self.hung is None:
-            self.wake()
+            self._wake()
 
-    def wake(self) -> None:
-        """Lets the class look at the band."""
+    def _wake(self) -> None:
+        self.awake = True
+        self.needs.awake.append(self)
+        self.needs.show()
+
+    def hang(self, limit: Limit, need: int) -> None:
+        """Sleeps until a limit has room for this need."""
+        self.hung = limit
+        Crowd.of(limit).hung[self] = need
+
+    def unhang(self) -> None:
+        """The limit has room, or is no longer short for all."""
+        if self.hung is not None and self.hung.crowd is not None:
+            self.hung.crowd.hung.pop(self, None)
         self.hung = None
         if not self.awake and self._heap:
-            self.awake = True
-            self.needs.awake.append(self)
-            self.needs.show()
+            self._wake()
 
-    def best(self) -> Top | None:
-        """Returns the first waiter that fits, with its cell, lane and standing; None puts the band to sleep."""
+    def best(self) -> Choice | None:
+        """Returns the first waiter that fits; None puts the band to sleep."""
         for limit, need in self.named:
-            crowd = Crowd.of(limit)
-            if crowd.available(self.view) < need:
-                self.hung = limit
-                crowd.hung[self] = None
+            crowd = limit.crowd
+            if limit.ceiling - limit.held < need or (
+                crowd is not None and crowd.kept and crowd.available(self.view) < need
+            ):
+                self.hang(limit, need)
                 return None
         if self.lowered:
             self._raise_lowered()
         heap = self._heap
-        limits = self.needs.limits
+        alone = len(self.lanes) == 1
         while heap:
             standing, tie, lane = heap[0]
             if lane.standing is not standing:
                 heappop(heap)
                 continue
-            now = lane.group.standing(limits)
-            if now != standing:
-                lane.standing = now
-                heapreplace(heap, (now, tie, lane))
-                continue
+            if not alone:
+                now = lane.group.standing(lane.stakes)
+                if now != standing:
+                    lane.standing = now
+                    heapreplace(heap, (now, tie, lane))
+                    continue
             top = lane.best()
             if top is not None:
-                return now, lane, *top
+                entry, cell = top
+                return Choice(entry, lane.group, lane.stakes, cell.nested, cell.demand.external)
+            if self.hung is not None:
+                return None
             lane.standing = None
             heappop(heap)
         return None
@@ -198,13 +246,13 @@ class Band:
         for lane in self.lowered:
             lane.lowered = False
             if lane.standing is not None:
-                lane.standing = lane.group.standing(self.needs.limits)
+                lane.standing = lane.group.standing(lane.stakes)
                 heappush(self._heap, (lane.standing, lane.number, lane))
         self.lowered.clear()
 
     def __repr__(self) -> str:
         state = f"hung on {self.hung.name}" if self.hung is not None else "awake" if self.awake else "asleep"
-        return f"<band of priority {self.priority}, {len(self.lanes)} lanes, {state}>"
+        return f"<band of priority {self.priority}, {self.size} cells, {state}>"
 
 
 class NeedClass:
@@ -213,6 +261,7 @@ class NeedClass:
     Attributes:
         key: Its place in the canonical order of classes.
         limits: The named limits asked for.
+        demands: How many demands of it somebody waits with.
         bands: By what makes their waiters alike.
         awake: The bands that may have somebody who fits.
         covered: The gatherers of this class whose needs are all covered.
@@ -221,13 +270,13 @@ class NeedClass:
         listed: True while this one is among them.
     """
 
-    __slots__ = ("alone", "awake", "bands", "board", "covered", "key", "limits", "listed", "needs")
+    __slots__ = ("alone", "awake", "bands", "board", "covered", "demands", "key", "limits", "listed")
 
     def __init__(self, needs: Needs, board: list[NeedClass]) -> None:
-        self.needs = needs
         self.board = board
         self.key = tuple([(limit.seq, amount) for limit, amount in needs])
         self.limits = tuple([limit for limit, _ in needs])
+        self.demands = 0
         self.bands: dict[BandKey, Band] = {}
         self.awake: list[Band] = []
         self.covered: dict[Gatherer, None] = {}
@@ -237,12 +286,7 @@ class NeedClass:
     @property
     def idle(self) -> bool:
         """True where nobody of this class could start now."""
-        return not (self.awake or self.covered or self.alone)
-
-    @property
-    def empty(self) -> bool:
-        """True where nobody of this class waits."""
-        return not (self.bands or self.covered or self.alone)
+        return not self.awake and not self.covered and not self.alone
 
     def show(self) -> None:
         """Somebody of this class may fit: rounds look at it."""

@@ -2,14 +2,14 @@
 
 Invariants, recomputed by `Admission.check()`:
 
-- `limit.held` is the sum of what grants own of it, and `group.held` the same for one group. Both are written in `move`
-  only.
+- `limit.held` is the sum of what grants own of it, and `stake.held` the same for one group. Both are written in
+  `grant`, `end` and `move` only, and never alone.
 - What a grant owns and borrows of a limit is what it asked for, as long as it did not give it back.
 - A claim never lends more than it has.
 
-When a lender ends or gives a limit back while it lends, nobody who uses a unit, or lent it back and will want it
-again, loses it: what it lent becomes the borrowers' own as far as it owned it, and the rest is handed on to those it
-had itself borrowed from. So `held` never grows by an end.
+When a lender ends or gives a limit back while it lends, nobody who uses a unit loses it: what it lent becomes the
+borrowers' own as far as it owned it, and the rest is handed on to those it had itself borrowed from. So `held` never
+grows by an end.
 
 The books tell others what they must look at again: `risen` and `touched` limits that somebody waits for, and `changed`
 claims from which somebody waits to borrow.
@@ -21,8 +21,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asyncflow._limits.claim import ENDED, GRANTED, Claim
-from asyncflow._limits.demand import Demand, Needs
-from asyncflow._limits.group import Group
+from asyncflow._limits.demand import Demand
+from asyncflow._limits.group import Group, Purse
 from asyncflow._limits.holding import Holding, Loan, lendable, place
 from asyncflow._limits.limit import Limit
 
@@ -35,8 +35,8 @@ class Books:
 
     Attributes:
         granted: The live grants, in order of start.
-        ended: Grants that ended since the last round and owned exactly their demand: their service is still to be
-            added.
+        ended: For grants that ended since the last round and owned exactly their demand: what their group had, and
+            since when. Their service is still to be added.
         notes: The same for single limits: group, limit, units, and since when.
         risen: Limits with waiters on which units came back.
         touched: Limits with waiters on which anything changed.
@@ -48,7 +48,7 @@ class Books:
     def __init__(self, lending: Lending) -> None:
         self.lending = lending
         self.granted: dict[Claim, None] = {}
-        self.ended: list[Claim] = []
+        self.ended: list[tuple[Purse, int]] = []
         self.notes: list[tuple[Group, Limit, int, int]] = []
         self.risen: list[Limit] = []
         self.touched: list[Limit] = []
@@ -57,31 +57,61 @@ class Books:
 
     # ── units change hands ────────────────────────────────────────────────────────────────────────────────────────
 
-    def move(self, group: Group, needs: Needs, sign: int) -> None:
-        """Adds (`sign` 1) or takes away (-1) units that a grant of `group` owns."""
-        held = group.held
-        for limit, amount in needs:
-            units = amount * sign
-            limit.held += units
-            limit.room -= units
-            if limit.named:
-                held[limit] = held.get(limit, 0) + units
-            if limit.crowd is not None:
-                if limit.external:
-                    limit.settle()
-                (self.touched if sign > 0 else self.risen).append(limit)
-        if sign < 0 and group.lanes:
-            for lane in group.lanes:
-                lane.lower()
-
     def grant(self, claim: Claim, now: int) -> None:
         """Grants a claim everything it asks for, as its own."""
         claim.state = GRANTED
         claim.granted_at = now
         self.granted[claim] = None
-        self.move(claim.party.group, claim.demand.needs, 1)
+        group, demand = claim.party.group, claim.demand
+        for limit, amount in demand.needs:
+            limit.held += amount
+            if limit.crowd is not None:
+                self._crowded(limit, self.touched)
+        purse = group.purses.get(demand)
+        for stake, amount in group.purse(demand) if purse is None else purse:
+            stake.held += amount
         if claim.holding is not None:
-            self._reopen(claim, dict(claim.demand.needs))
+            self._reopen(claim, dict(demand.needs))
+
+    def end(self, claim: Claim) -> None:
+        """Ends a whole grant."""
+        if claim.holding is not None:
+            self._end_holding(claim, claim.holding)
+            return
+        claim.state = ENDED
+        del self.granted[claim]
+        group, demand = claim.party.group, claim.demand
+        for limit, amount in demand.needs:
+            limit.held -= amount
+            if limit.crowd is not None:
+                self._crowded(limit, self.risen)
+        purse = group.purses.get(demand)
+        if purse is None:
+            purse = group.purse(demand)
+        for stake, amount in purse:
+            stake.held -= amount
+        self.ended.append((purse, claim.granted_at))
+        if group.lanes:
+            for lane in group.lanes:
+                lane.lower()
+
+    def move(self, group: Group, limit: Limit, units: int) -> None:
+        """A grant of `group` owns more units of a limit from now on, or fewer."""
+        limit.held += units
+        if limit.named:
+            group.stake(limit).held += units
+        if limit.crowd is not None:
+            self._crowded(limit, self.touched if units > 0 else self.risen)
+        if units < 0:
+            for lane in group.lanes:
+                lane.lower()
+
+    @staticmethod
+    def _crowded(limit: Limit, changed: list[Limit]) -> None:
+        """Units of a limit that somebody waits for were taken or came back."""
+        if limit.external:
+            limit.settle()
+        changed.append(limit)
 
     def grant_borrowing(self, claim: Claim, now: int, sources: Sequence[Claim], free: dict[Limit, int]) -> None:
         """Grants a claim: of each limit the free units first, the rest from `sources` in their order.
@@ -102,7 +132,9 @@ class Books:
         claim.granted_at = now
         self.granted[claim] = None
         self._reopen(claim, own)
-        self.move(claim.party.group, tuple([need for need in own.items() if need[1]]), 1)
+        for limit, units in own.items():
+            if units:
+                self.move(claim.party.group, limit, units)
         for loan in loans:
             self._lend(loan)
 
@@ -139,9 +171,8 @@ class Books:
 
     # ── ends ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def end(self, claim: Claim) -> None:
-        """Ends a whole grant that has a `Holding`, and its lending edges."""
-        holding = Holding.of(claim)
+    def _end_holding(self, claim: Claim, holding: Holding) -> None:
+        """Ends a whole grant that borrowed, lent or gave something back, and its lending edges."""
         for limit in sorted({*holding.own, *[loan.limit for loan in [*holding.borrowed, *holding.lent]]}, key=_by_seq):
             self._note(claim, limit, holding.own.get(limit, 0))
             self._give_back(claim, holding, limit)
@@ -219,7 +250,7 @@ class Books:
         holding = Holding.of(claim)
         holding.own[limit] = holding.own.get(limit, 0) + units
         if units:
-            self.move(claim.party.group, ((limit, abs(units)),), 1 if units > 0 else -1)
+            self.move(claim.party.group, limit, units)
 
     def _note(self, claim: Claim, limit: Limit, units: int) -> None:
         if limit.named and units:
@@ -238,15 +269,16 @@ class Books:
 
     def serve(self, now: int) -> None:
         """Adds the service of what ended since the last round."""
-        for claim in self.ended:
-            elapsed = now - claim.granted_at
+        for purse, since in self.ended:
+            elapsed = now - since
             if elapsed:
-                service = claim.party.group.service
-                for limit, amount in claim.demand.named:
-                    service[limit] = service.get(limit, 0) + amount * elapsed
+                for stake, amount in purse:
+                    stake.service += amount * elapsed
         self.ended.clear()
+        if not self.notes:
+            return
         for group, limit, units, since in self.notes:
-            group.service[limit] = group.service.get(limit, 0) + units * (now - since)
+            group.stake(limit).service += units * (now - since)
         self.notes.clear()
 
 

@@ -5,62 +5,67 @@ is fixed (run arrival, op order, age), so a heap holds them. A cell counts all i
 them apart (gatherers, earmarked ones) do not stand in its heap.
 
 A cell's place, once it has one, is one of three: its *lane*, awake; a *waiting room* of a fine limit that is short for
-it; nowhere, while nobody stands in its heap. Entries in the heaps of lanes and rooms go stale and are put right when
-they surface: a cell's first waiter only moves back by itself, and what moves forward is pushed.
+it; nowhere, while nobody stands in its heap. Entries in the heaps of lanes, rooms and lines go stale and are put right
+when they surface: a cell's first waiter only moves back by itself, and what moves forward is pushed.
 """
 
 from __future__ import annotations
 
+from bisect import insort
+from collections.abc import Sequence
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-from asyncflow._limits.claim import WAITING, Claim, Entry
+from asyncflow._limits.claim import Claim, Entry
 from asyncflow._limits.demand import Demand, Needs
 from asyncflow._limits.group import Group
 
 if TYPE_CHECKING:
     from asyncflow._limits.band import Lane
-    from asyncflow._limits.line import Line
+    from asyncflow._limits.level import Level
     from asyncflow._limits.room import Room
 
-CellKey: TypeAlias = "tuple[Group, Demand, int, Claim | None, Claim | None, bool]"
-"""(group, demand, run priority, parent, the claim itself where edges lead to it, counted)."""
+_COMPACT: Final = 256
 
 
 class Cell:
     """Waiters that are alike.
 
-    Attributes:
-        key: What makes them alike.
+    Args:
         number: Order of creation; ends ties in heaps.
         group: Their group.
         demand: What each asks for; of ghosts, together with its root.
-        priority: Their run priority.
+        level: Those of all groups with this demand and run priority.
+        parent: The claim around them.
+        lone: The waiter itself, where lending edges lead to it: it has sources that others have not.
         counted: False where none of them is counted for gathering: a ghost of their run gathers already.
+
+    Attributes:
         nested: True where they may borrow from somebody who holds something.
         sources: Whom they may borrow from.
         size: How many waiters belong to it, those apart included.
+        heap: The waiters that are not apart, by their order.
         lane: Its place in the order.
         fine: The fine limits that must have room for it, with the units needed.
         room: Where it is parked; None while it is awake.
         represents: The waiting room it was woken from, as long as it stands for those still there.
         queued: Its first entry as its lane or room knows it.
-        lines: Where its waiters are counted, one line for each limit they ask for.
     """
 
     __slots__ = (
-        "ages",
+        "_aged",
+        "_ages",
         "counted",
         "demand",
         "fine",
         "group",
         "heap",
-        "key",
         "lane",
-        "lines",
+        "level",
+        "lone",
         "nested",
         "number",
-        "priority",
+        "parent",
         "queued",
         "represents",
         "room",
@@ -68,53 +73,84 @@ class Cell:
         "sources",
     )
 
-    def __init__(self, key: CellKey, number: int) -> None:
-        self.key = key
+    def __init__(
+        self,
+        number: int,
+        group: Group,
+        demand: Demand,
+        level: Level,
+        *,
+        parent: Claim | None = None,
+        lone: Claim | None = None,
+        counted: bool = True,
+    ) -> None:
         self.number = number
-        self.group, self.demand, self.priority, _, _, self.counted = key
+        self.group = group
+        self.demand = demand
+        self.level = level
+        self.parent = parent
+        self.lone = lone
+        self.counted = counted
         self.nested = False
-        self.sources: list[Claim] = []
+        self.sources: Sequence[Claim] = ()
         self.size = 0
         self.heap: list[Entry] = []
-        self.ages: list[tuple[int, Claim]] = []
         self.lane: Lane | None = None
         self.fine: Needs = ()
         self.room: Room | None = None
         self.represents: Room | None = None
         self.queued: Entry | None = None
-        self.lines: list[Line] = []
+        self._ages: list[Claim] = []
+        self._aged = 0
 
-    def stand(self, claim: Claim, entry: Entry) -> bool:
-        """Puts a waiter into the heap; returns whether it is now the first."""
+    def stand(self, claim: Claim, entry: Entry) -> None:
+        """Puts a waiter into the heap."""
         claim.entry = entry
         heappush(self.heap, entry)
-        heappush(self.ages, (claim.seq, claim))
-        return self.head() is entry
+        ages = self._ages
+        if not ages or ages[-1].seq < claim.seq:
+            ages.append(claim)
+        else:
+            insort(ages, claim, lo=self._aged, key=_age)
 
     def head(self) -> Entry | None:
         """Returns the entry of the first waiter in order."""
         heap = self.heap
         while heap:
             entry = heap[0]
-            if entry[3].entry is entry:
+            if entry[4].entry is entry:
                 return entry
             heappop(heap)
         return None
 
     def oldest(self) -> Claim | None:
         """Returns the oldest waiter in the heap."""
-        ages = self.ages
-        while ages:
-            claim = ages[0][1]
-            if claim.cell is self and claim.entry is not None and claim.state is WAITING:
+        ages, aged = self._ages, self._aged
+        while aged < len(ages):
+            claim = ages[aged]
+            if claim.cell is self and claim.entry is not None:
+                self._aged = aged
                 return claim
-            heappop(ages)
+            aged += 1
+            if aged > _COMPACT and 2 * aged > len(ages):
+                del ages[:aged]
+                aged = 0
+        self._aged = aged
         return None
 
     def standing(self) -> list[Claim]:
         """Returns the waiters in the heap, in no order."""
-        return [entry[3] for entry in self.heap if entry[3].entry is entry]
+        return [entry[4] for entry in self.heap if entry[4].entry is entry]
 
     def __repr__(self) -> str:
         place = "parked" if self.room is not None else "awake"
         return f"<cell of {self.size} {self.demand!r} {place}>"
+
+
+def _age(claim: Claim) -> int:
+    return claim.seq
+
+
+def eligible(cell: Cell) -> bool:
+    """Returns whether the waiters in the heap of a cell are counted for gathering."""
+    return cell.counted and not cell.nested and not cell.demand.hopeless

@@ -38,11 +38,14 @@ def rematch_waiter(state: State, claim: Claim, demand: Demand, together: Demand)
         role = waiter.role
         if role is not None and role.earmark is not None:
             state.command(DropTicket(waiter))
+        if waiter.bill is not None:
+            waiter.bill.attach(waiter.asked)
+            waiter.past = [*(waiter.past or ()), waiter.bill]
+            state.open_bills.append(waiter.bill)
+            waiter.bill = None
         take_out(state, waiter)
         if role is not None:
             role.passed.clear()
-        if waiter.bills is not None:
-            state.open_bills.append(waiter.bills[-1])
         state.arrivals.append(waiter)
     claim.demand = demand
     if ghost is not None:
@@ -60,7 +63,7 @@ def reprioritise(state: State, party: Party, priority: int) -> None:
                 claim.role.passed.clear()
             if claim.entry is None:
                 stand_again(state, claim)
-            state.queue.move(claim, state.now)
+            state.queue.move(claim)
     state.due = True
 
 

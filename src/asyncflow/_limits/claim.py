@@ -43,8 +43,14 @@ ENDED: Final = ClaimState.ENDED
 WITHDRAWN: Final = ClaimState.WITHDRAWN
 DEADLOCKED: Final = ClaimState.DEADLOCKED
 
-Entry: TypeAlias = "tuple[int, Any, int, Claim]"
-"""(arrival of the run, order, age, claim): sorts the waiters of one group; smaller starts first."""
+Place: TypeAlias = tuple[int, Any, int]
+"""(arrival of the run, order, age): where a claim would stand; the beginning of an `Entry`."""
+
+Entry: TypeAlias = "tuple[int, Any, int, int, Claim, Cell]"
+"""(arrival of the run, order, age, number of the cell, claim, cell): sorts the waiters of one group.
+
+Smaller starts first. One tuple stands for a waiter in all heaps; it is valid as long as the claim has it as `entry`.
+"""
 
 
 class Claim:
@@ -65,7 +71,7 @@ class Claim:
     """
 
     __slots__ = (
-        "bills",
+        "bill",
         "cell",
         "demand",
         "enqueued_at",
@@ -77,6 +83,7 @@ class Claim:
         "owner",
         "parent",
         "party",
+        "past",
         "role",
         "seq",
         "state",
@@ -104,7 +111,8 @@ class Claim:
         self.entry: Entry | None = None
         self.role: Role | None = None
         self.ghost: Ghost | None = None
-        self.bills: list[Bill] | None = None
+        self.bill: Bill | None = None
+        self.past: list[Bill] | None = None
 
     @property
     def waiting(self) -> bool:
@@ -141,7 +149,8 @@ class Claim:
 
         Complete once it was granted or taken back; the sum is then exactly `granted_at - enqueued_at`.
         """
-        return {} if self.bills is None else divided(self.bills)
+        bills = [] if self.bill is None else [self.bill]
+        return divided([*(self.past or ()), *bills])
 
     def __repr__(self) -> str:
         return f"<claim {self.seq} {self.state.value} {self.demand!r}>"

@@ -2,43 +2,59 @@
 
 from __future__ import annotations
 
-from asyncflow._limits.claim import Claim
-from asyncflow._limits.crowd import Crowd
+from asyncflow._limits.choice import fits_now
+from asyncflow._limits.claim import Claim, Entry, Place
 from asyncflow._limits.gatherer import Gatherer
 from asyncflow._limits.leaving import promote
+from asyncflow._limits.limit import Limit
 from asyncflow._limits.role import Role
 from asyncflow._limits.state import State
 
 
-def count_start(state: State, starter: Claim) -> list[Gatherer]:
-    """Counts a start before it takes its units; returns who gathers from now on because of it."""
+def count_start(state: State, starter: Claim, entry: Entry | Place | None) -> list[Gatherer]:
+    """Counts a start before it takes its units; returns who gathers from now on because of it.
+
+    Args:
+        state: The state.
+        starter: Who starts.
+        entry: Its place in the order, if it is counted itself; None where it gathered, or was asked for elsewhere.
+    """
     promoted: list[Gatherer] = []
     priority = starter.party.priority
+    cell = starter.cell
+    sole = entry is not None and cell is not None and cell.level.size == 1 and cell.oldest() is starter
     for limit, _ in starter.asked.local:
-        lines = Crowd.of(limit).lines
+        crowd = limit.crowd
+        if crowd is None:
+            continue
+        lines = crowd.lines
+        if sole and len(lines) == 1 and lines[priority].levels == 1:
+            continue  # it stands before all others, and is older
         for level in sorted(lines, reverse=True) if len(lines) > 1 else tuple(lines):
             if level < priority:
                 break
             line = lines[level]
+            if promoted and starter.ghost is not None and starter.ghost.overshadowed:
+                entry = None  # another ghost of its run gathers since just now
+            mine = entry if level == priority else None
             first = line.first()
-            if first is not None and first is not starter and not fits(first):
+            if first is not None and (mine is None or first < mine) and not fits_now(first[4]):
                 line.passed += 1
                 if line.passed >= state.max_overtakes:
                     line.passed = 0
-                    promoted.append(promote(state, first))
+                    promoted.append(promote(state, first[4]))
+            if promoted and starter.ghost is not None and starter.ghost.overshadowed:
+                mine = None
             oldest = line.oldest()
-            if oldest is not None and oldest is not starter:
-                passed = Role.of(oldest).passed
-                passed[limit] = passed.get(limit, 0) + 1
-                if passed[limit] >= state.max_overtakes:
-                    promoted.append(promote(state, oldest))
+            if oldest is not None and (mine is None or oldest.seq < starter.seq):
+                _pass(state, oldest, limit, promoted)
     return promoted
 
 
-def fits(claim: Claim) -> bool:
-    """Returns whether a waiter that may not borrow could start now, reservations respected."""
-    priority = claim.party.priority
-    for limit, amount in claim.asked.needs:
-        if limit.room < amount or Crowd.of(limit).available(priority) < amount:
-            return False
-    return True
+def _pass(state: State, oldest: Claim, limit: Limit, promoted: list[Gatherer]) -> None:
+    """The oldest waiter for a limit was passed there."""
+    passed = Role.of(oldest).passed
+    starts = passed.get(limit, 0) + 1
+    passed[limit] = starts
+    if starts >= state.max_overtakes:
+        promoted.append(promote(state, oldest))

@@ -25,11 +25,10 @@ class Crowd:
 
     Attributes:
         limit: The limit.
-        cells: How many cells ask for it.
-        demands: The demands that ask for it, each with the number of its cells.
-        groups: The groups that wait for it, each with the number of its cells.
+        demands: The demands that ask for it and that somebody waits with.
+        groups: The groups that wait for it, each with the number of its cells; for named limits.
         lines: By run priority, the starts counted against those who wait.
-        hung: The bands that sleep until it has room.
+        hung: The bands that sleep until it has room, each with the units it needs.
         rooms: The cells parked at it, by lane and units needed.
         kept: What each gatherer reserves of it.
         readers: The gatherers whose reservations depend on it.
@@ -39,7 +38,6 @@ class Crowd:
     __slots__ = (
         "_floor",
         "_queued",
-        "cells",
         "demands",
         "gates",
         "groups",
@@ -53,11 +51,10 @@ class Crowd:
 
     def __init__(self, limit: Limit) -> None:
         self.limit = limit
-        self.cells = 0
-        self.demands: dict[Demand, int] = {}
+        self.demands: dict[Demand, None] = {}
         self.groups: dict[Group, int] = {}
         self.lines: dict[int, Line] = {}
-        self.hung: dict[Band, None] = {}
+        self.hung: dict[Band, int] = {}
         self.rooms: dict[tuple[Lane, int], Room] = {}
         self.kept: dict[Gatherer, int] = {}
         self.readers: dict[Gatherer, None] = {}
@@ -75,7 +72,7 @@ class Crowd:
 
     def available(self, view: int | None) -> int:
         """Returns the units that a waiter of run priority `view` may take; None ignores reservations."""
-        room = self.limit.room
+        room = self.limit.ceiling - self.limit.held
         if view is not None and self.kept:
             for gatherer, units in self.kept.items():
                 if gatherer.priority >= view:
@@ -86,9 +83,13 @@ class Crowd:
 
     def enter_group(self, group: Group) -> None:
         """One more cell of a group asks for the limit."""
-        self.groups[group] = self.groups.get(group, 0) + 1
-        if self.limit.named and group not in self._queued:
-            self.weigh(group)
+        cells = self.groups.get(group)
+        if cells is None:
+            self.groups[group] = 1
+            if group not in self._queued:
+                self.weigh(group)
+        else:
+            self.groups[group] = cells + 1
 
     def leave_group(self, group: Group) -> None:
         """One cell less of a group asks for the limit."""
@@ -101,9 +102,18 @@ class Crowd:
     def weigh(self, group: Group) -> None:
         """Notes the service of a group that waits here, when it begins to wait or its weight changed."""
         self._queued.add(group)
-        heappush(self._floor, (group.service.get(self.limit, 0) / group.weight, group.seq, group))
+        heappush(self._floor, (group.stake(self.limit).service / group.weight, group.seq, group))
 
-    def least_service(self) -> float | None:
+    def raise_service(self, group: Group) -> None:
+        """A group begins to wait: its service is raised to the least of the others that wait, per weight."""
+        least = self._least_service()
+        if least is not None:
+            stake = group.stake(self.limit)
+            raised = int(int(least) * group.weight)
+            if raised > stake.service:
+                stake.service = raised
+
+    def _least_service(self) -> float | None:
         """Returns the smallest service per weight among the groups that wait here.
 
         Service only grows, so an entry that surfaces is either true or too small.
@@ -115,7 +125,7 @@ class Crowd:
                 heappop(floor)
                 self._queued.discard(group)
                 continue
-            now = group.service.get(self.limit, 0) / group.weight
+            now = group.stake(self.limit).service / group.weight
             if now == value:
                 return value
             heapreplace(floor, (now, group.seq, group))

@@ -9,8 +9,10 @@ from asyncflow._limits.limit import Limit
 from asyncflow.errors import AdmissionError
 
 if TYPE_CHECKING:
+    from asyncflow._limits.band import NeedClass
     from asyncflow._limits.cell import Cell
-    from asyncflow._limits.ledger import Account
+    from asyncflow._limits.ledger import Account, Reading
+    from asyncflow._limits.level import Level
 
 Needs: TypeAlias = tuple[tuple[Limit, int], ...]
 
@@ -21,25 +23,47 @@ class Demand:
     Attributes:
         needs: Sorted by `limit.seq`, each limit once, amounts of at least 1.
         named: Its part over named limits. Waiters with equal parts form a class.
+        fine: The rest.
         local: Its part over limits that are not external.
         external: True where another side has to grant a part.
         remote: Its part over external limits.
         hopeless: True while no waiter of it can start, whoever ends: a limit is paused or smaller than its need.
         cells: Where its claims wait.
+        levels: The same by run priority, with what those cells have in common.
+        needs_class: Its class in the order; None while nobody waits.
         account: Where the time they wait is charged; None while nobody waits.
+        opened: Its reading when somebody began to wait.
     """
 
-    __slots__ = ("__weakref__", "account", "cells", "external", "hopeless", "local", "named", "needs", "remote")
+    __slots__ = (
+        "__weakref__",
+        "account",
+        "cells",
+        "external",
+        "fine",
+        "hopeless",
+        "levels",
+        "local",
+        "named",
+        "needs",
+        "needs_class",
+        "opened",
+        "remote",
+    )
 
     def __init__(self, needs: Needs) -> None:
         self.needs = needs
         self.named: Needs = tuple([need for need in needs if need[0].named])
+        self.fine: Needs = tuple([need for need in needs if not need[0].named])
         self.local: Needs = tuple([need for need in needs if not need[0].external])
         self.remote: Needs = tuple([need for need in needs if need[0].external])
         self.external = bool(self.remote)
         self.hopeless = False
         self.cells: dict[Cell, None] = {}
+        self.levels: dict[int, Level] = {}
+        self.needs_class: NeedClass | None = None
         self.account: Account | None = None
+        self.opened: Reading = ()
 
     def amount(self, limit: Limit) -> int:
         """Returns how many units of `limit` it asks for."""

@@ -12,17 +12,41 @@ behind everybody who holds nothing, for ever.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Hashable, Iterable
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from asyncflow._limits.limit import Limit
 
 if TYPE_CHECKING:
     from asyncflow._limits.band import Lane
     from asyncflow._limits.cell import Cell
+    from asyncflow._limits.demand import Demand
 
 Standing: TypeAlias = tuple[float, float, int, int]
 """(share, service, turn, seq): the smallest starts first among groups of equal run priority."""
+
+_MOST_PURSES: Final = 64
+
+
+class Stake:
+    """What a group has, and had, of one named limit.
+
+    Attributes:
+        limit: The limit.
+        held: What its grants own now.
+        service: What they owned times how long, in nanoseconds, added when a grant ends.
+    """
+
+    __slots__ = ("held", "limit", "service")
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self.held = 0
+        self.service = 0
+
+
+Purse: TypeAlias = tuple[tuple[Stake, int], ...]
+"""The stakes that a grant of one demand moves, and by how much."""
 
 
 class Group:
@@ -34,13 +58,13 @@ class Group:
         seq: Order of creation, which ends ties.
         turn: The number of its last start, or of the claim with which it began to wait.
         waiting: How many of its claims wait.
-        held: What its grants own of each named limit.
-        service: Units times nanoseconds of its ended grants, for each named limit.
+        stakes: What it has of each named limit.
+        purses: The stakes of demands that it used lately.
         cells: Where its claims wait.
         lanes: Its places in the bands of the queue.
     """
 
-    __slots__ = ("__weakref__", "cells", "held", "key", "lanes", "seq", "service", "turn", "waiting", "weight")
+    __slots__ = ("__weakref__", "cells", "key", "lanes", "purses", "seq", "stakes", "turn", "waiting", "weight")
 
     def __init__(self, key: Hashable, weight: float, seq: int) -> None:
         self.key = key
@@ -48,22 +72,41 @@ class Group:
         self.seq = seq
         self.turn = 0
         self.waiting = 0
-        self.held: dict[Limit, int] = {}
-        self.service: dict[Limit, int] = {}
+        self.stakes: dict[Limit, Stake] = {}
+        self.purses: dict[Demand, Purse] = {}
         self.cells: dict[Cell, None] = {}
         self.lanes: dict[Lane, None] = {}
 
-    def standing(self, limits: tuple[Limit, ...]) -> Standing:
-        """Returns where the group stands among others that ask for the same named limits."""
+    def stake(self, limit: Limit) -> Stake:
+        """Returns the stake in a limit."""
+        stake = self.stakes.get(limit)
+        if stake is None:
+            stake = self.stakes[limit] = Stake(limit)
+        return stake
+
+    def purse(self, demand: Demand) -> Purse:
+        """Returns the stakes that a grant of this demand moves; the last ones used are remembered."""
+        if len(self.purses) >= _MOST_PURSES:
+            self.purses.clear()
+        purse = self.purses[demand] = tuple([(self.stake(limit), amount) for limit, amount in demand.named])
+        return purse
+
+    def forget(self, limit: Limit) -> None:
+        """A limit is no more."""
+        self.stakes.pop(limit, None)
+        self.purses.clear()
+
+    def standing(self, stakes: Iterable[Stake]) -> Standing:
+        """Returns where the group stands among others that ask for the same limits, those of `stakes`."""
         share = service = 0.0
-        held, served, weight = self.held, self.service, self.weight
-        for limit in limits:
-            capacity = limit.capacity
+        weight = self.weight
+        for stake in stakes:
+            capacity = stake.limit.capacity
             if capacity:
-                now = held.get(limit, 0) / capacity / weight
+                now = stake.held / capacity / weight
                 if now > share:
                     share = now
-                past = served.get(limit, 0) / capacity / weight
+                past = stake.service / capacity / weight
                 if past > service:
                     service = past
         return share, service, self.turn, self.seq

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from asyncflow._limits.band import Band
 from asyncflow._limits.cell import Cell
 from asyncflow._limits.claim import GRANTED
+from asyncflow._limits.demand import Demand
 from asyncflow._limits.group import Group
-from asyncflow._limits.holding import holds_something, lendable
+from asyncflow._limits.holding import holds_something
 from asyncflow._limits.limit import Limit
 from asyncflow._limits.room import Room
+from asyncflow._limits.seats import required_of
 from asyncflow._limits.state import State
 from asyncflow.errors import AdmissionError
 
@@ -39,13 +42,13 @@ def _units(state: State) -> Iterator[str]:
     for limit, units in held.items():
         if limit.held != units:
             yield f"{limit.name} says {limit.held} held, its grants own {units}"
-        room = limit.room
+        ceiling = limit.ceiling
         limit.settle()
-        if limit.room != room and (limit.crowd is not None or not limit.external):
-            yield f"{limit.name} had room {room}, it is {limit.room}"
+        if limit.ceiling != ceiling:
+            yield f"{limit.name} had the ceiling {ceiling}, it is {limit.ceiling}"
     for (group, limit), units in shares.items():
-        if group.held.get(limit, 0) != units:
-            yield f"group {group.key!r} says {group.held.get(limit, 0)} of {limit.name} held, its grants own {units}"
+        if group.stake(limit).held != units:
+            yield f"group {group.key!r} says {group.stake(limit).held} of {limit.name} held, its grants own {units}"
 
 
 def _loans(state: State) -> Iterator[str]:
@@ -67,34 +70,29 @@ def _cells(state: State) -> Iterator[str]:
     """I1 to I4 of `queue`."""
     if state.books.changed or state.books.risen or state.lending.stale or state.due:
         return  # between a stimulus and its round sleepers may sleep on
-    for cell in state.queue.cells.values():
-        head = cell.head()
-        nested = any(holds_something(source) for source in cell.sources)
-        if nested is not cell.nested:
+    for cell in state.queue.cells:
+        if cell.nested is not any(holds_something(source) for source in cell.sources):
             yield f"{cell!r} thinks nested is {cell.nested}"
-        if cell.lane is None or head is None:
+        if cell.lane is None or cell.head() is None:
             continue
+        band = cell.lane.band
         if cell.room is not None:
             yield from _parked(cell, cell.room)
         elif cell.queued is None:
             yield f"I1: {cell!r} stands nowhere"
-        band = cell.lane.band
-        if cell.room is None and not band.awake and band.hung is None:
+        elif not band.awake and band.hung is None:
             yield f"I3: {band!r} sleeps beside {cell!r}"
-        if band.hung is not None and band.hung.crowd is not None:
-            need = dict(band.named)[band.hung]
-            if band.hung.crowd.available(band.view) >= need:
-                yield f"I3: {band!r} is hung on {band.hung.name}, which has room"
+        yield from _hung(band)
         if cell.nested:
-            required = tuple(
-                [
-                    (limit, left)
-                    for limit, amount in cell.demand.needs
-                    if (left := amount - sum([lendable(source, limit) for source in cell.sources])) > 0
-                ]
-            )
+            required = required_of(cell)
             if tuple(sorted([*band.named, *cell.fine], key=lambda need: need[0].seq)) != required:
                 yield f"{cell!r} needs {required}, not {band.named} and {cell.fine}"
+
+
+def _hung(band: Band) -> Iterator[str]:
+    limit = band.hung
+    if limit is not None and limit.crowd is not None and limit.crowd.available(band.view) >= limit.crowd.hung[band]:
+        yield f"I3: {band!r} is hung on {limit.name}, which has room"
 
 
 def _parked(cell: Cell, room: Room) -> Iterator[str]:
@@ -108,20 +106,19 @@ def _parked(cell: Cell, room: Room) -> Iterator[str]:
 
 
 def _crowds(state: State) -> Iterator[str]:
-    cells: dict[Limit, int] = {}
-    for cell in state.queue.cells.values():
+    asking: dict[Limit, set[Demand]] = {}
+    waiting_of: dict[Group, int] = {}
+    for cell in state.queue.cells:
         waiting = len(cell.standing()) + len([claim for claim in state.queue.apart if claim.cell is cell])
         if waiting != cell.size:
             yield f"{cell!r} has {waiting} waiters"
         for limit, _ in cell.demand.needs:
-            cells[limit] = cells.get(limit, 0) + 1
-    for limit in state.limits:
-        counted = 0 if limit.crowd is None else limit.crowd.cells
-        if counted != cells.get(limit, 0):
-            yield f"{counted} cells are counted at {limit.name}, {cells.get(limit, 0)} ask for it"
-    waiting_of: dict[Group, int] = {}
-    for cell in state.queue.cells.values():
+            asking.setdefault(limit, set()).add(cell.demand)
         waiting_of[cell.group] = waiting_of.get(cell.group, 0) + cell.size
+    for limit in state.limits:
+        known: set[Demand] = set() if limit.crowd is None else set(limit.crowd.demands)
+        if known != asking.get(limit, set()):
+            yield f"{len(known)} demands are known at {limit.name}, {len(asking.get(limit, ()))} ask for it"
     for group, size in waiting_of.items():
         if group.waiting != size:
             yield f"group {group.key!r} counts {group.waiting} waiting, there are {size}"

@@ -10,7 +10,7 @@ from asyncflow._limits.state import State
 
 def promote(state: State, claim: Claim) -> Gatherer:
     """A waiter was passed too often: it gathers from now on, and no other ghost of its run does."""
-    gatherer = state.gathering.add(claim, state.queue.class_of(claim.asked))
+    gatherer = state.gathering.add(claim, state.seats.class_of(claim.asked))
     Role.of(claim).gatherer = gatherer
     state.queue.set_apart(claim)
     ghost = claim.ghost
@@ -37,7 +37,7 @@ def _move_siblings(state: State, claim: Claim) -> None:
     if claim.ghost is not None:
         for ghost in claim.ghost.family.ghosts:
             if ghost.run is not claim and ghost.run.cell is not None:
-                state.queue.move(ghost.run, state.now)
+                state.queue.move(ghost.run)
 
 
 def take_out(state: State, claim: Claim) -> None:
@@ -53,13 +53,24 @@ def take_out(state: State, claim: Claim) -> None:
 def dismiss(state: State, claim: Claim, end: ClaimState) -> None:
     """A waiter goes away without having started; of a ghost, both halves."""
     if claim.cell is not None:
+        close_bill(claim, state.now)
         take_out(state, claim)
-    for bill in claim.bills or ():
-        bill.close(state.now)
+    for bill in claim.past or ():
+        bill.settle(state.now)
     for one in [claim] if claim.ghost is None else claim.ghost.claims:
         one.state = end
-        one.bills = claim.bills
+        one.bill, one.past = claim.bill, claim.past
         one.granted_at = state.now
+
+
+def close_bill(claim: Claim, now: int) -> None:
+    """A waiter that rounds know leaves: takes the last reading, if it waited at all."""
+    if claim.bill is not None:
+        if claim.enqueued_at == now and claim.past is None:
+            claim.bill = None
+        else:
+            claim.bill.attach(claim.asked)
+            claim.bill.settle(now)
 
 
 def stand_again(state: State, claim: Claim) -> None:

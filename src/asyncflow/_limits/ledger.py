@@ -15,7 +15,7 @@ limits in canonical order, so the sum is exact.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 from asyncflow._limits.crowd import Crowd
@@ -29,14 +29,23 @@ ORDER = "order"
 
 
 class Gate:
-    """Whether a limit is short for a need, as of the end of the last round."""
+    """Whether a limit is short for a need, as of the end of the last round.
 
-    __slots__ = ("accounts", "limit", "need", "short")
+    Attributes:
+        limit: The limit.
+        need: The units needed.
+        short: Whether it has fewer.
+        turned: The number of the last change of any gate when this one changed last.
+        accounts: Those that add this limit to their parents'.
+    """
+
+    __slots__ = ("accounts", "limit", "need", "short", "turned")
 
     def __init__(self, limit: Limit, need: int) -> None:
         self.limit = limit
         self.need = need
         self.short = False
+        self.turned = 0
         self.accounts: dict[Account, None] = {}
 
 
@@ -45,54 +54,74 @@ class Account:
 
     Attributes:
         parent: The account with one limit less; None for the root, which only keeps the time.
-        gate: Of the limit that it adds.
-        limits: All its limits; bit i of a set stands for the i-th.
+        gates: Of its limits; bit i of a set stands for the i-th.
         children: By the gate that they add.
-        uses: Cells that charge to it, and children.
+        uses: Demands that charge to it, and children.
     """
 
-    __slots__ = ("_at", "_bit", "_reading", "_seen", "_table", "children", "gate", "limits", "parent", "uses")
+    __slots__ = ("_at", "_reading", "_seen", "_short", "_table", "_turned", "children", "gates", "parent", "uses")
 
     def __init__(self, parent: Account | None, gate: Gate | None, now: int) -> None:
         self.parent = parent
-        self.gate = gate
-        self.limits: tuple[Limit, ...] = ()
+        self.gates: tuple[Gate, ...] = ()
         self.children: dict[Gate, Account] = {}
         self.uses = 0
         self._at = now
-        self._bit = 0
-        self._seen: dict[int, int] = {}
-        self._table: dict[int, int] = {}
+        self._turned = 0
+        self._short = 0
         self._reading: Reading | None = None
+        self._table: dict[int, int] = {}
+        self._seen: dict[int, int] = {}
         if parent is None or gate is None:
             self._table[0] = now
             return
-        self.limits = (*parent.limits, gate.limit)
-        self._bit = 1 << len(parent.limits)
+        self.gates = (*parent.gates, gate)
         parent.settle(now)
         self._seen = dict(parent._table)
+        self.look()
         parent.uses += 1
         parent.children[gate] = self
         gate.accounts[self] = None
 
+    def look(self) -> None:
+        """Notes which of its limits are short now."""
+        self._short = 0
+        self._turned = 0
+        for place, gate in enumerate(self.gates):
+            if gate.short:
+                self._short |= 1 << place
+            if gate.turned > self._turned:
+                self._turned = gate.turned
+
     def settle(self, now: int) -> None:
         """Takes over the time that passed, under the sets of short limits that were in force."""
-        if self._at == now:
+        elapsed = now - self._at
+        if not elapsed:
             return
         self._at = now
         self._reading = None
-        parent, gate = self.parent, self.gate
-        if parent is None or gate is None:
-            self._table[0] = now
+        parent, table = self.parent, self._table
+        if parent is None:
+            table[0] = now
+            return
+        turned = self._turned
+        for gate in self.gates:
+            if gate.turned > turned:
+                break
+        else:  # no limit changed since it looked: all the time belongs to one set
+            short = self._short
+            table[short] = table.get(short, 0) + elapsed
+            above = short & ~(1 << len(self.gates) - 1)
+            self._seen[above] = self._seen.get(above, 0) + elapsed
             return
         parent.settle(now)
-        bit = self._bit if gate.short else 0
-        table, seen = self._table, self._seen
+        bit = self._short & (1 << len(self.gates) - 1)
         for short, total in parent._table.items():
-            elapsed = total - seen.get(short, 0)
-            if elapsed:
-                seen[short] = total
-                table[short | bit] = table.get(short | bit, 0) + elapsed
+            spent = total - self._seen.get(short, 0)
+            if spent:
+                self._seen[short] = total
+                table[short | bit] = table.get(short | bit, 0) + spent
+        self.look()
 
     def read(self, now: int) -> Reading:
         """Returns the integrals; equal readings of one round are one object."""
@@ -101,41 +130,47 @@ class Account:
             self._reading = tuple(self._table.values())
         return self._reading
 
-    def since(self, before: Reading, now: int) -> dict[int, int]:
-        """Returns what was charged after a reading, by set."""
-        self.settle(now)
-        spent: dict[int, int] = {}
-        for place, (short, total) in enumerate(self._table.items()):
-            elapsed = total - (before[place] if place < len(before) else 0)
+    def spent(self, opened: Reading, closed: Reading) -> Iterator[tuple[tuple[Limit, ...], int]]:
+        """Yields what was charged between two readings, by the limits that were short together."""
+        for place, (short, after) in enumerate(zip(self._table, closed, strict=False)):
+            elapsed = after - (opened[place] if place < len(opened) else 0)
             if elapsed:
-                spent[short] = elapsed
-        return spent
+                limits = [gate.limit for bit, gate in enumerate(self.gates) if short >> bit & 1]
+                yield tuple(sorted(limits, key=_seq)), elapsed
 
 
 class Bill:
-    """What one waiter waited under one demand: open while it waits, closed afterwards."""
+    """What one waiter waits under one demand.
 
-    __slots__ = ("_before", "_demand", "_limits", "_spent", "account")
+    Args:
+        opened: The reading when it began to wait; None where the demand's account was opened in the same round.
+    """
 
-    def __init__(self, demand: Demand, account: Account, now: int) -> None:
-        self.account: Account | None = account
-        self._demand = demand
-        self._limits = account.limits
-        self._before = account.read(now)
-        self._spent: dict[int, int] = {}
+    __slots__ = ("_account", "_closed", "_demand", "_opened")
 
-    def close(self, now: int) -> None:
-        """The waiter waits no more under this demand."""
-        if self.account is not None:
-            self._spent = self.account.since(self._before, now)
-            self.account = None
-            self._before = ()
+    def __init__(self, opened: Reading | None) -> None:
+        self._opened = opened
+        self._closed: Reading = ()
+        self._demand: Demand | None = None
+        self._account: Account | None = None
+
+    def attach(self, demand: Demand) -> None:
+        """The waiter leaves the queue; `settle` says when."""
+        self._demand, self._account = demand, demand.account
+        if self._opened is None:
+            self._opened = demand.opened
+
+    def settle(self, now: int) -> None:
+        """Takes the last reading."""
+        if self._account is not None:
+            self._closed = self._account.read(now)
 
     def add_to(self, spent: dict[tuple[Limit, ...], int]) -> None:
-        """Adds what was charged, by the limits that were short together."""
-        for short, elapsed in self._spent.items():
-            limits = [limit for place, limit in enumerate(self._limits) if short >> place & 1]
-            blamed = tuple(sorted(limits, key=_seq)) or tuple([limit for limit, _ in self._demand.remote])
+        """Adds what was charged, by the limits to blame."""
+        if self._account is None or self._demand is None:
+            return
+        for short, elapsed in self._account.spent(self._opened or (), self._closed):
+            blamed = short or tuple([limit for limit, _ in self._demand.remote])
             spent[blamed] = spent.get(blamed, 0) + elapsed
 
 
@@ -160,40 +195,34 @@ def divided(bills: Iterable[Bill]) -> dict[str, int]:
 class Ledger:
     """The accounts of all demands that somebody waits with."""
 
-    __slots__ = ("root",)
+    __slots__ = ("_turns", "root")
 
     def __init__(self) -> None:
         self.root = Account(None, None, 0)
-
-    def account_of(self, demand: Demand) -> Account:
-        """Returns the account of a demand somebody waits with."""
-        return self.root if demand.account is None else demand.account
+        self._turns = 0
 
     def open(self, demand: Demand, now: int) -> None:
-        """One more cell charges to a demand's account."""
-        account = demand.account
-        if account is None:
-            account = self.root
-            for limit, need in sorted(demand.local, key=_shared):
-                crowd = Crowd.of(limit)
-                gate = crowd.gates.get(need)
-                if gate is None:
-                    gate = crowd.gates[need] = Gate(limit, need)
-                found = account.children.get(gate)
-                account = Account(account, gate, now) if found is None else found
-            demand.account = account
+        """Somebody waits with this demand from now on."""
+        account = self.root
+        for limit, need in sorted(demand.local, key=_shared):
+            crowd = Crowd.of(limit)
+            gate = crowd.gates.get(need)
+            if gate is None:
+                gate = crowd.gates[need] = Gate(limit, need)
+            found = account.children.get(gate)
+            account = Account(account, gate, now) if found is None else found
         account.uses += 1
+        demand.account = account
+        demand.opened = account.read(now)
 
     def close(self, demand: Demand) -> None:
-        """A cell charges no more; accounts that nobody uses are forgotten."""
-        account = demand.account
+        """Nobody waits with this demand any more; accounts that are of no use are forgotten."""
+        account, demand.account = demand.account, None
         if account is None:
             return
         account.uses -= 1
-        if not demand.cells:
-            demand.account = None
-        while not account.uses and account.parent is not None and account.gate is not None:
-            gate = account.gate
+        while not account.uses and account.parent is not None:
+            gate = account.gates[-1]
             del account.parent.children[gate]
             del gate.accounts[account]
             if not gate.accounts and gate.limit.crowd is not None:
@@ -201,19 +230,20 @@ class Ledger:
             account = account.parent
             account.uses -= 1
 
-    @staticmethod
-    def follow(limits: list[Limit], now: int) -> None:
-        """At the end of a round: notes for which needs these limits are short from now on."""
-        for limit in dict.fromkeys(limits):
-            crowd = limit.crowd
-            if crowd is None:
-                continue
-            left = limit.room - sum(crowd.kept.values())
-            for gate in crowd.gates.values():
-                if gate.short is not (left < gate.need):
-                    for account in gate.accounts:
-                        account.settle(now)
-                    gate.short = not gate.short
+    def follow(self, limit: Limit, crowd: Crowd, now: int) -> None:
+        """At the end of a round: notes for which needs a limit is short from now on."""
+        left = limit.ceiling - limit.held
+        if crowd.kept:
+            left -= sum(crowd.kept.values())
+        for gate in crowd.gates.values():
+            if gate.short is not (left < gate.need):
+                for account in gate.accounts:
+                    account.settle(now)
+                self._turns += 1
+                gate.turned = self._turns
+                gate.short = not gate.short
+                for account in gate.accounts:
+                    account.look()
 
 
 def _shared(need: tuple[Limit, int]) -> tuple[int, int]:

@@ -3,12 +3,11 @@
 `None` is unlimited, `0` is paused, and nothing is clamped: a limit that shrank below what is held shows the
 difference as `debt` and grants nothing until enough came back.
 
-`held` is the sum of what grants own. It is written in one function (`Books.move`) and recomputed from the grants by
-`Admission.check()`. `room` is what the comparisons of a round need: the units somebody may take now, reservations
-aside. It is linear in `held`, also where the limit is unlimited or paused, so that a grant and its end move it by the
-same amount whatever happens in between.
+`held` is the sum of what grants own. It is written in one place (`Books`) and recomputed from the grants by
+`Admission.check()`. Nobody may take units while that brings `held` above the `ceiling`, which brings together all
+that bounds a limit for the moment, so that a fit is one subtraction and one comparison.
 
-An external limit takes no part in fits. Its `room` says how many units may still be asked of the other side: as much
+An external limit takes no part in fits. Its ceiling says how many units may still be asked of the other side: as many
 as it has for the first who asks, two more than it has for all together.
 """
 
@@ -43,12 +42,13 @@ class Limit:
         earmarked: Units set aside for those who wait for another side's answer.
         reserved: Units kept for gatherers and earmarks, as of the end of the last round.
         seq: Order of creation, the canonical order of limits.
-        room: Units that may be taken now, reservations aside; negative in debt.
+        ceiling: What may be held at most now, reservations aside.
         crowd: Those who wait for it; None while nobody does.
     """
 
     __slots__ = (
         "capacity",
+        "ceiling",
         "crowd",
         "earmarked",
         "external",
@@ -58,7 +58,6 @@ class Limit:
         "paused",
         "reentrant",
         "reserved",
-        "room",
         "seq",
     )
 
@@ -83,17 +82,24 @@ class Limit:
         self.earmarked = 0
         self.reserved = 0
         self.crowd: Crowd | None = None
-        self.room = 0
+        self.ceiling = 0
         self.settle()
 
     def settle(self) -> None:
-        """Computes `room` from everything else."""
-        room = UNLIMITED if self.capacity is None else self.capacity
+        """Computes `ceiling` from everything else."""
+        ceiling = UNLIMITED if self.capacity is None else self.capacity
         if not self.external:
-            room -= self.held + self.earmarked
-        elif self.capacity is not None:
-            room = min(room, room + _ASKED_BEYOND - self.earmarked)
-        self.room = room - _PAUSED if self.paused else room
+            ceiling -= self.earmarked
+        elif self.crowd is None:
+            ceiling = 0  # who asks alone has to go through a round too
+        else:
+            ceiling = min(ceiling, ceiling + _ASKED_BEYOND - self.earmarked) + self.held
+        self.ceiling = ceiling - _PAUSED if self.paused else ceiling
+
+    @property
+    def room(self) -> int:
+        """Units that may be taken now, reservations aside; negative in debt."""
+        return self.ceiling - self.held
 
     @property
     def free(self) -> int:

@@ -11,10 +11,14 @@ stale as in lanes; a cell that cannot fit is thrown out when it surfaces and com
 
 from __future__ import annotations
 
-from heapq import heappop, heappush, heapreplace
+from heapq import heappop, heapreplace
+from typing import TypeAlias
 
-from asyncflow._limits.cell import Cell
+from asyncflow._limits.cell import Cell, eligible
 from asyncflow._limits.claim import Claim, Entry
+
+Aged: TypeAlias = tuple[int, int, Cell]
+"""A cell by its oldest waiter; the number ends ties."""
 
 
 class Line:
@@ -22,44 +26,39 @@ class Line:
 
     Attributes:
         priority: The run priority.
-        cells: How many cells ask for the limit, those not counted included.
+        levels: How many demands of this priority ask for the limit.
         passed: Starts on the limit while the first in order did not fit.
+        front: Its cells by their first waiters.
+        ages: Its cells by their oldest waiters.
     """
 
-    __slots__ = ("_ages", "_front", "cells", "passed", "priority")
+    __slots__ = ("ages", "front", "levels", "passed", "priority")
 
     def __init__(self, priority: int) -> None:
         self.priority = priority
-        self.cells = 0
+        self.levels = 0
         self.passed = 0
-        self._front: list[tuple[Entry, int, Cell]] = []
-        self._ages: list[tuple[int, int, Cell]] = []
+        self.front: list[Entry] = []
+        self.ages: list[Aged] = []
 
-    def enter(self, cell: Cell, entry: Entry) -> None:
-        """A cell has a new first waiter, or is counted again."""
-        heappush(self._front, (entry, cell.number, cell))
-
-    def age(self, cell: Cell, seq: int) -> None:
-        """A cell has a new oldest waiter, or is counted again."""
-        heappush(self._ages, (seq, cell.number, cell))
-
-    def first(self) -> Claim | None:
-        """Returns the first waiter in order that is counted."""
-        front = self._front
+    def first(self) -> Entry | None:
+        """Returns the first waiter in order that is counted, by its place."""
+        front = self.front
         while front:
-            entry, tie, cell = front[0]
+            entry = front[0]
+            cell = entry[5]
             head = cell.head() if eligible(cell) else None
             if head is None:
                 heappop(front)
             elif head is entry:
-                return head[3]
+                return head
             else:
-                heapreplace(front, (head, tie, cell))
+                heapreplace(front, head)
         return None
 
     def oldest(self) -> Claim | None:
         """Returns the oldest waiter that is counted."""
-        ages = self._ages
+        ages = self.ages
         while ages:
             seq, tie, cell = ages[0]
             claim = cell.oldest() if eligible(cell) else None
@@ -70,8 +69,3 @@ class Line:
             else:
                 heapreplace(ages, (claim.seq, tie, cell))
         return None
-
-
-def eligible(cell: Cell) -> bool:
-    """Returns whether the waiters in the heap of a cell are counted."""
-    return cell.counted and not cell.nested and not cell.demand.hopeless

@@ -1,90 +1,96 @@
 """The queue: all who wait, each in the one place where a round will find them when they fit.
 
-Invariants, checked one by one in `audit`:
+Invariants, checked one by one in `invariants`:
 
 I1  A cell is in one place: awake in its lane, parked in one waiting room, or nowhere while nobody stands in its heap.
 I2  A fine limit with room has, for each waiting room with cells, an awake representative that stands before them.
-I3  A band sleeps only while no lane has an awake cell, or hung on one named limit that is short for it.
+I3  A band sleeps only while no lane has an awake cell, or hung on one limit that is short for all of it.
 I4  A parked cell that gets a better first waiter than its representative wakes, where its limit has room.
 
 What changes keeps them: arrivals and departures here, units that come back by `rise`, reservations that shrink the
-same way, and claims whose lendable units changed by `reseat`. A round therefore looks at what is awake and never at
-what waits.
+same way, and claims whose lendable units changed by `Seats.reseat`. A round therefore looks at what is awake and
+never at what waits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from heapq import heappush
 
-from asyncflow._limits.band import Band, BandKey, Lane, NeedClass
-from asyncflow._limits.books import Books
-from asyncflow._limits.cell import Cell, CellKey
-from asyncflow._limits.claim import Claim, Entry, chain
+from asyncflow._limits.cell import Cell, eligible
+from asyncflow._limits.claim import Claim
 from asyncflow._limits.crowd import Crowd
-from asyncflow._limits.demand import Demand, Needs
+from asyncflow._limits.demand import Demand
 from asyncflow._limits.group import Group
-from asyncflow._limits.holding import Holding, holds_something, lendable
 from asyncflow._limits.ledger import Bill, Ledger
+from asyncflow._limits.level import Level
 from asyncflow._limits.limit import Limit
-from asyncflow._limits.line import Line, eligible
+from asyncflow._limits.line import Line
+from asyncflow._limits.seats import Seats
 
 
 class Queue:
     """All waiters that a round has seen.
 
     Args:
-        books: Who holds what.
-        fair: False: one order for all, without groups.
+        seats: The places of cells in the order.
+        ledger: Charges the time they wait.
+        touched: Told of limits that somebody begins to wait for.
 
     Attributes:
-        board: The classes that may have somebody who fits, in canonical order.
-        classes: By vector of named needs.
-        cells: By what makes their waiters alike.
+        cells: All cells.
         apart: Waiters that do not stand in their cells' heaps.
-        nested: How many cells have waiters that may borrow.
+        fresh: Demands that somebody began to wait with in this round; the ledger has no account for them yet.
     """
 
-    def __init__(self, books: Books, ledger: Ledger, *, fair: bool) -> None:
-        self.board: list[NeedClass] = []
-        self.classes: dict[Needs, NeedClass] = {}
-        self.cells: dict[CellKey, Cell] = {}
+    __slots__ = ("_ledger", "_others", "apart", "cells", "fresh", "seats")
+
+    def __init__(self, seats: Seats, ledger: Ledger) -> None:
+        self.seats = seats
+        self.cells: dict[Cell, None] = {}
         self.apart: dict[Claim, None] = {}
-        self.nested: dict[Cell, None] = {}
-        self._books = books
+        self.fresh: list[Demand] = []
         self._ledger = ledger
-        self._everyone = None if fair else Group("everyone", 1.0, 0)
-        self._numbers = 0
+        self._others: dict[tuple[Level, Group, Claim | None, Claim | None, bool], Cell] = {}
 
     # ── coming and going ──────────────────────────────────────────────────────────────────────────────────────────
 
     def integrate(self, claim: Claim, now: int) -> None:
         """A claim begins to wait; its group too, where none of its claims waited (for a limit) yet."""
-        group = claim.party.group
-        if not group.waiting and claim.seq > group.turn:
-            group.turn = claim.seq
-        for limit, _ in claim.asked.named:
-            crowd = limit.crowd
-            if crowd is not None and group not in crowd.groups:
-                least = crowd.least_service()
-                if least is not None:
-                    raised = int(int(least) * group.weight)
-                    if raised > group.service.get(limit, 0):
-                        group.service[limit] = raised
-        self.join(claim, now)
+        asked = claim.demand if claim.ghost is None else claim.ghost.demand
+        self.begin(claim, asked)
         if claim.enqueued_at < 0:
             claim.enqueued_at = now
             if claim.ghost is not None and claim.ghost.root is not None:
                 claim.ghost.root.enqueued_at = now
-        bill = Bill(claim.asked, self._ledger.account_of(claim.asked), now)
-        if claim.bills is None:
-            claim.bills = [bill]
-        else:
-            claim.bills.append(bill)
+        account = asked.account
+        claim.bill = Bill(None if account is None else account.read(now))
+        self.join(claim, asked)
 
-    def join(self, claim: Claim, now: int) -> None:
+    @staticmethod
+    def begin(claim: Claim, asked: Demand) -> None:
+        """What beginning to wait means for the group's turn and service."""
+        group = claim.party.group
+        if not group.waiting and claim.seq > group.turn:
+            group.turn = claim.seq
+        for limit, _ in asked.named:
+            crowd = limit.crowd
+            if crowd is not None and group not in crowd.groups:
+                crowd.raise_service(group)
+
+    def join(self, claim: Claim, asked: Demand) -> None:
         """Puts a waiter into its cell."""
-        claim.party.group.waiting += 1
-        cell = self._cell_of(claim, now)
+        party = claim.party
+        party.group.waiting += 1
+        level = asked.levels.get(party.priority)
+        if level is None:
+            level = self._open_level(asked, party.priority)
+        if claim.parent is None and claim.ghost is None and not self.seats.lending.edges:
+            cell = level.plain.get(party.group)
+            if cell is None:
+                cell = level.plain[party.group] = self._open(Cell(self.seats.number(), party.group, asked, level))
+        else:
+            cell = self._special_cell(claim, asked, level)
         cell.size += 1
         claim.cell = cell
         if claim.role is None or not claim.role.apart:
@@ -94,41 +100,33 @@ class Queue:
 
     def stand(self, claim: Claim, cell: Cell) -> None:
         """Puts a waiter into the heap of its cell, and the cell where it belongs."""
-        entry = self.entry_of(claim)
-        first = cell.stand(claim, entry)
-        self.apart.pop(claim, None)
-        if first:
-            self._advance(cell, entry)
-        if eligible(cell):
-            oldest = cell.ages[0][1] is claim
-            for line in cell.lines:
-                if first:
-                    line.enter(cell, entry)
-                if oldest:
-                    line.age(cell, claim.seq)
-
-    def _advance(self, cell: Cell, entry: Entry) -> None:
-        """A cell has a new first waiter that is better than the last one."""
-        if cell.room is not None:
-            cell.room.hear(cell, entry)
-        elif cell.lane is not None:
-            cell.lane.push(cell, entry)
-
-    def entry_of(self, claim: Claim) -> Entry:
-        """Returns what sorts a claim among those of its group."""
-        return (claim.party.arrival if self._everyone is None else 0, claim.order, claim.seq, claim)
-
-    def lane_group(self, claim: Claim) -> Group:
-        """Returns the group that stands for a claim in the order; one for all where the core is not fair."""
-        return claim.party.group if self._everyone is None else self._everyone
+        entry = self.seats.entry_of(claim, cell)
+        cell.stand(claim, entry)
+        if self.apart:
+            self.apart.pop(claim, None)
+        counted = cell.counted and not cell.nested and not cell.demand.hopeless
+        if cell.head() is entry:
+            if cell.room is not None:
+                cell.room.hear(cell, entry)
+            elif cell.lane is not None:
+                cell.lane.push(cell, entry)
+            if counted:
+                for line in cell.level.lines:
+                    heappush(line.front, entry)
+        if counted and cell.oldest() is claim:
+            aged = (claim.seq, cell.number, cell)
+            for line in cell.level.lines:
+                heappush(line.ages, aged)
 
     def leave(self, claim: Claim) -> None:
         """A waiter starts, or goes away."""
         cell = claim.cell
         if cell is None:
             return
-        self.set_apart(claim)
-        self.apart.pop(claim, None)
+        if claim.entry is None:
+            self.apart.pop(claim, None)
+        else:
+            self._step_out(claim, cell)
         claim.party.group.waiting -= 1
         claim.cell = None
         cell.size -= 1
@@ -137,22 +135,24 @@ class Queue:
 
     def set_apart(self, claim: Claim) -> None:
         """Takes a waiter out of the heap of its cell."""
-        cell, entry = claim.cell, claim.entry
+        if claim.cell is not None and claim.entry is not None:
+            self._step_out(claim, claim.cell)
         self.apart[claim] = None
-        if cell is None or entry is None:
-            return
-        was_first = cell.heap[0] is entry
+
+    @staticmethod
+    def _step_out(claim: Claim, cell: Cell) -> None:
+        was_first = cell.represents is not None and cell.head() is claim.entry
         claim.entry = None
         if was_first and cell.represents is not None:
             cell.represents.retire(cell)
 
-    def move(self, claim: Claim, now: int) -> None:
-        """A waiter is alike to others now: another cell, without leaving the queue."""
+    def move(self, claim: Claim) -> None:
+        """A waiter is alike to others than before: it changes cells without leaving the queue."""
         before = claim.cell
-        if before is None or self._key_of(claim) == before.key:
+        if before is None or self._belongs(claim, before):
             return
         self.set_apart(claim)
-        self.join(claim, now)
+        self.join(claim, before.demand)
         claim.party.group.waiting -= 1
         before.size -= 1
         if not before.size:
@@ -160,161 +160,88 @@ class Queue:
 
     # ── cells ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _key_of(self, claim: Claim) -> CellKey:
-        lending = self._books.lending
-        lone = claim if lending.edges and lending.reaches(claim) else None
-        counted = claim.ghost is None or not claim.ghost.overshadowed
-        party = claim.party
-        return (party.group, claim.asked, party.priority, claim.parent, lone, counted)
-
-    def _cell_of(self, claim: Claim, now: int) -> Cell:
-        key = self._key_of(claim)
-        cell = self.cells.get(key)
-        if cell is None:
-            self._numbers += 1
-            cell = self.cells[key] = Cell(key, self._numbers)
-            self._open(cell, now)
-            self._look(cell)
-            self._seat(cell)
-        return cell
-
-    def _open(self, cell: Cell, now: int) -> None:
-        demand, group = cell.demand, cell.group
-        for limit, _ in demand.needs:
-            crowd = Crowd.of(limit)
-            crowd.cells += 1
-            crowd.demands[demand] = crowd.demands.get(demand, 0) + 1
-            crowd.enter_group(group)
-            line = crowd.lines.get(cell.priority)
-            if line is None:
-                line = crowd.lines[cell.priority] = Line(cell.priority)
-            line.cells += 1
-            cell.lines.append(line)
-        if not demand.cells:
-            demand.hopeless = demand.judge()
-        demand.cells[cell] = None
-        group.cells[cell] = None
-        self._ledger.open(demand, now)
-        self._books.touched.extend([limit for limit, _ in demand.needs])
-
-    def _close(self, cell: Cell) -> None:
-        demand, group = cell.demand, cell.group
-        self._unseat(cell)
-        self._forget_sources(cell)
-        needs = self.class_of(demand)
-        if needs.empty:
-            del self.classes[demand.named]
-        del self.cells[cell.key], demand.cells[cell], group.cells[cell]
-        self._ledger.close(demand)
-        for limit, _ in demand.needs:
-            crowd = Crowd.of(limit)
-            crowd.cells -= 1
-            crowd.demands[demand] -= 1
-            if not crowd.demands[demand]:
-                del crowd.demands[demand]
-            crowd.leave_group(group)
-            line = crowd.lines[cell.priority]
-            line.cells -= 1
-            if not line.cells:
-                del crowd.lines[cell.priority]
-            if not crowd.cells:
-                limit.crowd = None
-
-    # ── places in the order ───────────────────────────────────────────────────────────────────────────────────────
-
-    def class_of(self, demand: Demand) -> NeedClass:
-        """Returns the class of a demand."""
-        needs = self.classes.get(demand.named)
-        if needs is None:
-            needs = self.classes[demand.named] = NeedClass(demand.named, self.board)
-        return needs
-
-    def _seat(self, cell: Cell) -> None:
-        """Gives a cell its lane, by the units it needs of each limit."""
-        needs = self.class_of(cell.demand)
-        if cell.nested and cell.demand.external:
-            needs.alone[cell] = None
-            needs.show()
-            return
-        required = self._required(cell) if cell.nested else cell.demand.needs
-        cell.fine = tuple([need for need in required if not need[0].named])
-        named = tuple([need for need in required if need[0].named]) if cell.nested else cell.demand.named
-        key: BandKey = (cell.priority, cell.nested, named)
-        band = needs.bands.get(key)
-        if band is None:
-            band = needs.bands[key] = Band(needs, key)
-        group = cell.group if self._everyone is None else self._everyone
-        lane = band.lanes.get(group)
-        if lane is None:
-            self._numbers += 1
-            lane = band.lanes[group] = Lane(band, group, self._numbers)
-            group.lanes[lane] = None
-        lane.size += 1
-        cell.lane = lane
-        entry = cell.head()
-        if entry is not None:
-            lane.push(cell, entry)
-
-    def _unseat(self, cell: Cell) -> None:
-        lane = cell.lane
-        if lane is None:
-            self.class_of(cell.demand).alone.pop(cell, None)
-            return
-        cell.lane = None
-        cell.room = None
-        cell.queued = None
-        if cell.represents is not None:
-            cell.represents.retire(cell)
-        lane.size -= 1
-        if not lane.size:
-            band = lane.band
-            lane.standing = None
-            del band.lanes[lane.group], lane.group.lanes[lane]
-            if not band.lanes:
-                band.needs.remove(band)
-
-    @staticmethod
-    def _required(cell: Cell) -> Needs:
-        """Returns the free units a waiter needs beside what it may borrow."""
-        return tuple(
-            [
-                (limit, left)
-                for limit, amount in cell.demand.needs
-                if (left := amount - sum([lendable(source, limit) for source in cell.sources])) > 0
-            ]
+    def _belongs(self, claim: Claim, cell: Cell) -> bool:
+        """Returns whether a waiter is where waiters of its kind belong; the demand never changes here."""
+        return (
+            cell.level.priority == claim.party.priority
+            and cell.counted is _counted(claim)
+            and cell.lone is self.seats.lone_of(claim)
         )
 
-    # ── who may borrow ────────────────────────────────────────────────────────────────────────────────────────────
+    def _special_cell(self, claim: Claim, asked: Demand, level: Level) -> Cell:
+        """Returns the cell of a waiter that may borrow, or whose run has several ghosts."""
+        group, parent, lone, counted = claim.party.group, claim.parent, self.seats.lone_of(claim), _counted(claim)
+        if parent is None and lone is None and counted:
+            cell = level.plain.get(group)
+            if cell is None:
+                cell = level.plain[group] = self._open(Cell(self.seats.number(), group, asked, level))
+            return cell
+        key = (level, group, parent, lone, counted)
+        cell = self._others.get(key)
+        if cell is None:
+            number = self.seats.number()
+            cell = Cell(number, group, asked, level, parent=parent, lone=lone, counted=counted)
+            self._others[key] = self._open(cell)
+        return cell
 
-    def _look(self, cell: Cell) -> None:
-        """Finds out whom the waiters of a cell may borrow from, and asks those to tell of changes."""
-        _, _, _, parent, lone, _ = cell.key
-        if parent is None and lone is None:
-            return
-        cell.sources = self._books.lending.sources(parent, lone)
-        for claim in [*chain(parent), *cell.sources]:
-            Holding.of(claim).cells[cell] = None
-        cell.nested = any(holds_something(source) for source in cell.sources)
-        if cell.nested:
-            self.nested[cell] = None
+    def _open_level(self, demand: Demand, priority: int) -> Level:
+        """Somebody of this run priority waits with this demand from now on."""
+        lines: list[Line] = []
+        for limit, _ in demand.needs:
+            crowd = Crowd.of(limit)
+            if not demand.levels:
+                crowd.demands[demand] = None
+            line = crowd.lines.get(priority)
+            if line is None:
+                line = crowd.lines[priority] = Line(priority)
+            lines.append(line)
+        if not demand.levels:
+            demand.hopeless = demand.judge()
+            self.fresh.append(demand)
+        level = demand.levels[priority] = Level(priority, lines)
+        return level
+
+    def _open(self, cell: Cell) -> Cell:
+        cell.level.size += 1
+        self.cells[cell] = None
+        cell.demand.cells[cell] = None
+        cell.group.cells[cell] = None
+        for limit, _ in cell.demand.named:
+            Crowd.of(limit).enter_group(cell.group)
+        self.seats.take(cell)
+        return cell
+
+    def _close(self, cell: Cell) -> None:
+        demand, group, level = cell.demand, cell.group, cell.level
+        self.seats.give_up(cell)
+        del self.cells[cell], demand.cells[cell], group.cells[cell]
+        if level.plain.get(group) is cell:
+            del level.plain[group]
         else:
-            self.nested.pop(cell, None)
+            del self._others[level, group, cell.parent, cell.lone, cell.counted]
+        for limit, _ in demand.named:
+            Crowd.of(limit).leave_group(group)
+        level.size -= 1
+        if not level.size:
+            self._close_level(demand, level)
 
-    def _forget_sources(self, cell: Cell) -> None:
-        _, _, _, parent, _, _ = cell.key
-        self.nested.pop(cell, None)
-        for claim in [*chain(parent), *cell.sources]:
-            if claim.holding is not None:
-                claim.holding.cells.pop(cell, None)
-
-    def reseat(self, cell: Cell) -> None:
-        """What the waiters of a cell may borrow changed: it moves to where it belongs."""
-        nested = cell.nested
-        self._look(cell)
-        self._unseat(cell)
-        self._seat(cell)
-        if nested and not cell.nested:
-            self.count(cell)
+    def _close_level(self, demand: Demand, level: Level) -> None:
+        del demand.levels[level.priority]
+        for limit, _ in demand.needs:
+            line = Crowd.of(limit).lines[level.priority]
+            line.levels -= 1
+            if not line.levels:
+                del Crowd.of(limit).lines[level.priority]
+        if not demand.levels:
+            self.seats.forget(demand)
+            self._ledger.close(demand)
+            for limit, _ in demand.needs:
+                crowd = Crowd.of(limit)
+                del crowd.demands[demand]
+                if not crowd.demands:
+                    limit.crowd = None
+                    if limit.external:
+                        limit.settle()
 
     # ── limits change ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -325,20 +252,23 @@ class Queue:
             crowd = limit.crowd
             if crowd is None:
                 continue
-            for band in list(crowd.hung):
-                if crowd.available(band.view) >= dict(band.named)[limit]:
-                    del crowd.hung[band]
-                    band.wake()
-            for room in list(crowd.rooms.values()):
-                room.open()
+            if crowd.hung:
+                for band, need in tuple(crowd.hung.items()):
+                    if crowd.available(band.view) >= need:
+                        del crowd.hung[band]
+                        band.unhang()
+            if crowd.rooms:
+                for room in tuple(crowd.rooms.values()):
+                    room.open()
 
-    def count(self, cell: Cell) -> None:
+    @staticmethod
+    def count(cell: Cell) -> None:
         """The waiters of a cell are counted again: it comes back to its lines."""
         entry, oldest = cell.head(), cell.oldest()
         if entry is not None and oldest is not None and eligible(cell):
-            for line in cell.lines:
-                line.enter(cell, entry)
-                line.age(cell, oldest.seq)
+            for line in cell.level.lines:
+                heappush(line.front, entry)
+                heappush(line.ages, (oldest.seq, cell.number, cell))
 
     def judge(self, limit: Limit) -> list[Demand]:
         """A limit was paused, resumed or resized: returns the demands that can fit again, or can no more."""
@@ -352,7 +282,8 @@ class Queue:
                     self.count(cell)
         return changed
 
-    def lower(self, cells: Iterable[Cell]) -> None:
+    @staticmethod
+    def lower(cells: Iterable[Cell]) -> None:
         """The standings of these cells' groups may have become better."""
         for cell in cells:
             if cell.lane is not None:
@@ -369,9 +300,14 @@ class Queue:
 
     def waiters(self) -> list[Claim]:
         """Returns all who wait; of a ghost, its run-level claim."""
-        return [*[claim for cell in self.cells.values() for claim in cell.standing()], *self.apart]
+        return [*[claim for cell in self.cells for claim in cell.standing()], *self.apart]
 
     def waiters_of(self, group: Group) -> list[Claim]:
         """Returns all of a group who wait; of a ghost, its run-level claim."""
         beside = [claim for claim in self.apart if claim.party.group is group]
         return [*[claim for cell in group.cells for claim in cell.standing()], *beside]
+
+
+def _counted(claim: Claim) -> bool:
+    """Returns whether a waiter is counted as far as ghosts are concerned."""
+    return claim.ghost is None or not claim.ghost.overshadowed

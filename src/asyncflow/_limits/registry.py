@@ -73,8 +73,7 @@ class Registry:
         del state.limits[limit]
         if limit.named:
             for group in tuple(self._groups.values()):
-                group.held.pop(limit, None)
-                group.service.pop(limit, None)
+                group.forget(limit)
         if state.log is not None:
             state.log.limit_dropped(limit)
 

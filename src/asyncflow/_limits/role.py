@@ -20,7 +20,7 @@ class Role:
         gatherer: Set while it gathers.
         earmark: Set while its local part is set aside and the other side was asked.
         span: Nanoseconds that its next earmark is safe; 0 before the first.
-        resting: True until the end of the round in which its earmark was dropped.
+        resting: True until the round after the one in which its earmark was dropped.
     """
 
     __slots__ = ("earmark", "gatherer", "passed", "resting", "span")

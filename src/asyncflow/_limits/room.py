@@ -39,13 +39,13 @@ class Room:
         self.lane = lane
         self.need = need
         self.representative: Cell | None = None
-        self._heap: list[tuple[Entry, int, Cell]] = []
+        self._heap: list[Entry] = []
 
     def park(self, cell: Cell, entry: Entry) -> None:
         """Takes in a cell that left its lane. A representative behind it stands for itself only from now on."""
         cell.room = self
         cell.queued = entry
-        heappush(self._heap, (entry, cell.number, cell))
+        heappush(self._heap, entry)
         stands = self.representative
         if stands is not None:
             head = stands.head()
@@ -77,34 +77,35 @@ class Room:
             self._close()
 
     def _wake_first(self) -> None:
-        cell = self._take_first()
-        self.representative = cell
-        if cell is None:
+        entry = self._take_first()
+        if entry is None:
+            self.representative = None
             self._close()
-        else:
-            cell.room = None
-            cell.represents = self
-            self.lane.wake(cell)
+            return
+        cell = self.representative = entry[5]
+        cell.room = None
+        cell.represents = self
+        self.lane.push(cell, entry)
 
     def _close(self) -> None:
         self.crowd.rooms.pop((self.lane, self.need), None)
 
-    def _take_first(self) -> Cell | None:
+    def _take_first(self) -> Entry | None:
         heap = self._heap
         while heap:
-            entry, tie, cell = heap[0]
+            entry = heap[0]
+            cell = entry[5]
             if cell.room is not self or cell.queued is not entry:
                 heappop(heap)
                 continue
             head = cell.head()
             if head is entry:
-                heappop(heap)
-                return cell
+                return heappop(heap)
             if head is None:
                 heappop(heap)
                 cell.room = None
                 cell.queued = None
             else:
                 cell.queued = head
-                heapreplace(heap, (head, tie, cell))
+                heapreplace(heap, head)
         return None

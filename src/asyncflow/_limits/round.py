@@ -11,15 +11,17 @@ claims whose lendable units changed call those who may borrow from them.
 
 from __future__ import annotations
 
-from asyncflow._limits.choice import Choice, choose
-from asyncflow._limits.claim import DEADLOCKED, WAITING, WITHDRAWN, Claim
+from collections.abc import Sequence
+
+from asyncflow._limits.choice import Choice, choose, fits_now
+from asyncflow._limits.claim import DEADLOCKED, WAITING, WITHDRAWN, Claim, chain
 from asyncflow._limits.command import AskRemote, Deadlocked, DropTicket, Gathering, ReturnRemote, Unparked
 from asyncflow._limits.counting import count_start
 from asyncflow._limits.deadlock import Reduction, chain_of_waits, never_fits
 from asyncflow._limits.gatherer import Gatherer
-from asyncflow._limits.group import Party
-from asyncflow._limits.leaving import dismiss, stand_again, take_out
-from asyncflow._limits.ledger import Ledger
+from asyncflow._limits.group import Group, Party
+from asyncflow._limits.holding import holds_something
+from asyncflow._limits.leaving import close_bill, dismiss, stand_again, take_out
 from asyncflow._limits.lending import away
 from asyncflow._limits.limit import Limit
 from asyncflow._limits.role import Role
@@ -29,12 +31,11 @@ from asyncflow._limits.state import State
 class Round:
     """Decides rounds on the state of an `Admission`."""
 
-    __slots__ = ("_promoted", "_resting", "_starts", "_state", "_touched")
+    __slots__ = ("_promoted", "_starts", "_state", "_touched")
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._starts: list[Claim] = []
-        self._resting: list[Claim] = []
         self._promoted: list[Gatherer] = []
         self._touched: list[Limit] = []
 
@@ -43,12 +44,17 @@ class Round:
         state = self._state
         starts = self._starts = []
         state.now = now
-        for bill in state.open_bills:
-            bill.close(now)
-        state.open_bills.clear()
+        if state.open_bills:
+            for bill in state.open_bills:
+                bill.settle(now)
+            state.open_bills.clear()
         state.books.serve(now)
-        self._reseat()
-        self._integrate()
+        if state.resting:
+            self._rested()
+        if state.lending.stale or state.books.changed:
+            self._reseat()
+        if len(state.arrivals) != 1 or not self._start_at_once(state.arrivals[0]):
+            self._integrate()
         if state.earmarks.claims or state.earmarks.grants:
             self._answer_remote()
         if state.lending.unparking:
@@ -56,7 +62,7 @@ class Round:
         self._admit()
         while state.earmarks.claims and self._drop_wanted():
             self._admit()
-        if state.queue.nested or state.lending.unparking:
+        if state.seats.nested or state.lending.unparking:
             self._resolve_deadlocks()
         self._close()
         return starts
@@ -65,12 +71,50 @@ class Round:
 
     def _integrate(self) -> None:
         state = self._state
-        arrivals, state.arrivals = state.arrivals, []
+        arrivals = tuple(state.arrivals)
+        state.arrivals.clear()
         for claim in arrivals:
             if claim.state is WAITING:
                 state.queue.integrate(claim, state.now)
-                if claim.cell is not None and claim.cell.nested and never_fits(claim):
+                cell = claim.cell
+                if cell is not None and cell.nested and never_fits(claim):
                     self._deadlocked(claim)
+
+    def _rested(self) -> None:
+        """Those who sat the last round out take part again."""
+        state = self._state
+        resting, state.resting = state.resting, []
+        for claim in resting:
+            if claim.role is not None:
+                claim.role.resting = False
+            if claim.state is WAITING:
+                stand_again(state, claim)
+
+    def _start_at_once(self, claim: Claim) -> bool:
+        """Starts a claim that came alone, where nobody else could: it need not stand in the queue for that."""
+        state = self._state
+        demand = claim.demand
+        if claim.state is not WAITING or claim.ghost is not None or demand.external or state.lending.edges:
+            return False
+        if claim.role is not None or state.earmarks.claims or state.earmarks.grants or state.lending.unparking:
+            return False
+        for limit, amount in demand.needs:
+            if limit.ceiling - limit.held < amount:
+                return False
+        self._stir()
+        if state.seats.board:
+            return False
+        nested = claim.parent is not None and any(holds_something(above) for above in chain(claim.parent))
+        if not nested and not fits_now(claim):
+            return False
+        state.arrivals.clear()
+        state.queue.begin(claim, demand)
+        if claim.enqueued_at < 0:
+            claim.enqueued_at = state.now
+        if not nested:
+            self._promoted += count_start(state, claim, state.seats.place_of(claim))
+        self._grant(claim, claim.party.group)
+        return True
 
     def _answer_remote(self) -> None:
         state = self._state
@@ -103,7 +147,7 @@ class Round:
         """Starts one after another until nobody fits."""
         while True:
             self._stir()
-            choice = choose(self._state.queue)
+            choice = choose(self._state.seats)
             if choice is None:
                 return
             self._take(choice)
@@ -123,50 +167,79 @@ class Round:
         """Grants a waiter; of a ghost both halves in one step, and its siblings vanish."""
         state, cell, ghost = self._state, claim.cell, claim.ghost
         if cell is None or not cell.nested:
-            self._promoted.extend(count_start(state, claim))
+            self._promoted += count_start(state, claim, claim.entry if cell is None or cell.counted else None)
+        if ghost is not None or borrows:
+            self._start_specially(claim, borrows=borrows)
+            return
+        close_bill(claim, state.now)
+        if claim.role is None:
+            state.queue.leave(claim)
+        else:
+            take_out(state, claim)
+        self._grant(claim, claim.party.group)
+
+    def _start_specially(self, claim: Claim, *, borrows: bool) -> None:
+        """Grants a ghost, or a waiter that may borrow."""
+        state, cell, ghost = self._state, claim.cell, claim.ghost
         free = {limit: 0 if limit.external else max(0, limit.room) for limit, _ in claim.asked.needs} if borrows else {}
+        close_bill(claim, state.now)
         take_out(state, claim)
         if ghost is not None:
             for other in tuple(ghost.family.ghosts):
                 if other is not ghost:
                     dismiss(state, other.run, WITHDRAWN)
-        state.seq += 1
-        claim.party.group.turn = state.seq
-        if claim.bills is not None:
-            claim.bills[-1].close(state.now)
+        elif all(free[limit] >= amount for limit, amount in claim.demand.needs):
+            self._grant(claim, claim.party.group)
+            return
+        turn: Group | None = claim.party.group
         for one in [claim] if ghost is None else ghost.claims:
+            one.bill, one.past = claim.bill, claim.past
             if borrows and cell is not None:
-                state.books.grant_borrowing(one, state.now, cell.sources, free)
+                self._grant(one, turn, sources=cell.sources, free=free)
             else:
-                state.books.grant(one, state.now)
-            one.bills = claim.bills
-            self._starts.append(one)
-            if state.log is not None:
-                state.log.started(one)
+                self._grant(one, turn)
+            turn = None
+
+    def _grant(
+        self,
+        claim: Claim,
+        group: Group | None,
+        *,
+        sources: Sequence[Claim] = (),
+        free: dict[Limit, int] | None = None,
+    ) -> None:
+        """Grants a claim, as its own or borrowed in part; `group` has its turn with it."""
+        state = self._state
+        if group is not None:
+            state.seq += 1
+            group.turn = state.seq
+        if free is None:
+            state.books.grant(claim, state.now)
+        else:
+            state.books.grant_borrowing(claim, state.now, sources, free)
+        self._starts.append(claim)
+        if state.log is not None:
+            state.log.started(claim)
 
     def _stir(self) -> None:
         """Brings reservations and sleepers in line with what moved."""
         state = self._state
         books, gathering = state.books, state.gathering
-        while True:
-            self._reseat()
-            touched, risen = books.touched, books.risen
-            if touched:
-                books.touched = []
-            if risen:
-                books.risen = []
-                touched = touched + risen
-            if touched:
-                self._touched += touched
-                if gathering.gatherers:
-                    gathering.follow(touched)
+        while books.touched or books.risen or books.changed or gathering.touched or state.lending.stale:
+            if state.lending.stale or books.changed:
+                self._reseat()
+            risen, books.risen = books.risen, []
+            touched, books.touched = books.touched, []
+            self._touched += touched
+            self._touched += risen
+            if gathering.gatherers:
+                gathering.follow([*touched, *risen])
             if gathering.touched:
                 self._touched += gathering.touched
-                risen = risen + gathering.risen
+                risen += gathering.risen
                 gathering.touched, gathering.risen = [], []
-            if not risen:
-                return
-            state.queue.rise(risen)
+            if risen:
+                state.queue.rise(risen)
 
     def _reseat(self) -> None:
         """Waiters who may borrow look again at whom from."""
@@ -178,7 +251,8 @@ class Round:
             changed, state.books.changed = state.books.changed, {}
             cells = dict.fromkeys([cell for claim in changed if claim.holding for cell in claim.holding.cells])
             for cell in cells:
-                state.queue.reseat(cell)
+                if state.seats.reseat(cell):
+                    state.queue.count(cell)
             if state.gathering.gatherers:
                 state.gathering.compute([one for one in state.gathering.gatherers if one.claim.cell in cells])
 
@@ -192,9 +266,9 @@ class Round:
         else:
             reached = [claim for claim in state.queue.waiters() if claim.party is borrower]
         for claim in reached:
-            state.queue.move(claim, state.now)
-            if claim.cell is not None:
-                state.queue.reseat(claim.cell)
+            state.queue.move(claim)
+            if claim.cell is not None and state.seats.reseat(claim.cell):
+                state.queue.count(claim.cell)
             if claim.role is not None and claim.role.gatherer is not None:
                 state.gathering.compute([claim.role.gatherer])
 
@@ -205,7 +279,7 @@ class Round:
         state.earmarks.drop(claim)
         role = Role.of(claim)
         role.resting = True
-        self._resting.append(claim)
+        state.resting.append(claim)
         if role.gatherer is not None:
             state.gathering.compute([role.gatherer])
         state.command(DropTicket(claim))
@@ -222,7 +296,7 @@ class Round:
             role.resting = True
             state.gathering.compute(gatherers)
             self._stir()
-            choice = choose(state.queue)
+            choice = choose(state.seats)
             state.earmarks.restore(claim, earmark, order)
             role.resting = False
             state.gathering.compute(gatherers)
@@ -238,7 +312,7 @@ class Round:
         state = self._state
         while True:
             self._stir()
-            youngest = Reduction(state.books, state.queue.nested, state.queue.apart).youngest()
+            youngest = Reduction(state.books, state.seats.nested, state.queue.apart).youngest()
             if youngest is None:
                 return
             if youngest in state.lending.unparking:
@@ -258,18 +332,21 @@ class Round:
         """Notes what is short and reserved from now on."""
         state = self._state
         self._stir()
+        for demand in state.queue.fresh:
+            if demand.levels and demand.account is None:
+                state.ledger.open(demand, state.now)
+                self._touched += [limit for limit, _ in demand.needs]
+        state.queue.fresh.clear()
         touched, self._touched = self._touched, []
-        Ledger.follow(touched, state.now)
         for limit in dict.fromkeys(touched):
-            limit.reserved = limit.earmarked + (0 if limit.crowd is None else sum(limit.crowd.kept.values()))
+            crowd = limit.crowd
+            limit.reserved = limit.earmarked
+            if crowd is not None:
+                if crowd.kept:
+                    limit.reserved += sum(crowd.kept.values())
+                state.ledger.follow(limit, crowd, state.now)
         for gatherer in self._promoted:
             if gatherer.claim.role is not None and gatherer.claim.role.gatherer is gatherer:
                 state.command(Gathering(gatherer.claim))
         self._promoted = []
-        state.due = bool(state.earmarks.claims or self._resting)
-        for claim in self._resting:
-            if claim.role is not None:
-                claim.role.resting = False
-            if claim.state is WAITING:
-                stand_again(state, claim)
-        self._resting = []
+        state.due = bool(state.earmarks.claims or state.resting)

@@ -103,8 +103,8 @@ def in_order(state: State) -> list[Claim]:
     """Returns all waiters in the order in which they would start if all fitted, as far as there is one."""
 
     def place(claim: Claim) -> tuple[int, Standing, Any]:
-        limits = tuple([limit for limit, _ in claim.asked.named])
-        group = state.queue.lane_group(claim)
-        return -claim.party.priority, group.standing(limits), state.queue.entry_of(claim)
+        group = state.seats.group_of(claim)
+        stakes = [group.stake(limit) for limit, _ in claim.asked.named]
+        return -claim.party.priority, group.standing(stakes), state.seats.place_of(claim)
 
     return sorted(state.queue.waiters(), key=place)

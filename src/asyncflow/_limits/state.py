@@ -15,6 +15,7 @@ from asyncflow._limits.lending import Lending
 from asyncflow._limits.limit import Limit
 from asyncflow._limits.log import DecisionLog
 from asyncflow._limits.queue import Queue
+from asyncflow._limits.seats import Seats
 
 
 class State:
@@ -34,6 +35,7 @@ class State:
         limits: In order of creation.
         arrivals: Claims that no round has seen since they were enqueued or rematched.
         open_bills: Bills of rematched waiters, to be closed by the next round.
+        resting: Waiters whose earmark was dropped in the last round.
         commands: What the caller has to do beside starting.
         due: True where a round has more to do than to look at arrivals.
     """
@@ -60,11 +62,13 @@ class State:
         self.lending = Lending()
         self.books = Books(self.lending)
         self.ledger = Ledger()
-        self.queue = Queue(self.books, self.ledger, fair=fair)
+        self.seats = Seats(self.lending, fair=fair)
+        self.queue = Queue(self.seats, self.ledger)
         self.gathering = Gathering()
         self.earmarks = Earmarks(self.books, first=earmark_ns, longest=earmark_cap_ns)
         self.arrivals: list[Claim] = []
         self.open_bills: list[Bill] = []
+        self.resting: list[Claim] = []
         self.commands: list[Command] = []
         self.due = False
 

@@ -11,7 +11,7 @@ from asyncflow._limits.claim import WAITING, Claim
 from asyncflow._limits.demand import Demand
 from asyncflow._limits.earmark import Earmark
 from asyncflow._limits.ghost import Ghost, GhostFamily
-from asyncflow._limits.group import Group, Party
+from asyncflow._limits.group import Group, Party, Stake
 from asyncflow._limits.holding import Holding, Loan
 from asyncflow._limits.ledger import Bill
 from asyncflow._limits.lending import Edge
@@ -45,6 +45,7 @@ class Twin:
         self._limits = {limit: _copied(limit) for limit in state.limits}
         self.copied.limits = dict.fromkeys(self._limits.values())
         self._groups: dict[Group, Group] = {}
+        self._stakes: dict[Stake, Stake] = {}
         self._parties: dict[Party, Party] = {}
         self._demands: dict[Demand, Demand] = {}
         self._claims: dict[Claim, Claim] = {}
@@ -65,8 +66,14 @@ class Twin:
         if copied is None:
             copied = self._groups[group] = Group(group.key, group.weight, group.seq)
             copied.turn = group.turn
-            copied.held = {self._limits[limit]: units for limit, units in group.held.items()}
-            copied.service = {self._limits[limit]: units for limit, units in group.service.items()}
+            copied.stakes = {self._limits[limit]: self._stake(stake) for limit, stake in group.stakes.items()}
+        return copied
+
+    def _stake(self, stake: Stake) -> Stake:
+        copied = self._stakes.get(stake)
+        if copied is None:
+            copied = self._stakes[stake] = Stake(self._limits[stake.limit])
+            copied.held, copied.service = stake.held, stake.service
         return copied
 
     def _party(self, party: Party) -> Party:
@@ -106,11 +113,9 @@ class Twin:
             if claim.holding is not None:
                 self._holding(claim, claim.holding)
         copied.resume_loans(books)
-        for claim in books.ended:
-            group = self.group(claim.party.group)
-            copied.notes.extend(
-                [(group, self._limits[limit], amount, claim.granted_at) for limit, amount in claim.demand.named]
-            )
+        for purse, since in books.ended:
+            known = [(self._stake(stake), amount) for stake, amount in purse if stake.limit in self._limits]
+            copied.ended.append((tuple(known), since))
         for group, limit, units, since in books.notes:
             copied.notes.append((self.group(group), self._limits[limit], units, since))
         lending = self._state.lending
@@ -147,11 +152,14 @@ class Twin:
                 self._role(claim, claim.role)
         for claim in waiting:
             one = self.claim(claim)
-            copied.queue.join(one, state.now)
-            one.bills = [Bill(one.asked, copied.ledger.account_of(one.asked), state.now)]
+            copied.queue.join(one, one.asked)
+            one.bill = Bill(None)
+        for demand in copied.queue.fresh:
+            copied.ledger.open(demand, state.now)
+        copied.queue.fresh.clear()
         for gatherer in state.gathering.gatherers:
             one = self.claim(gatherer.claim)
-            made = copied.gathering.add(one, copied.queue.class_of(one.asked), number=gatherer.number)
+            made = copied.gathering.add(one, copied.seats.class_of(one.asked), number=gatherer.number)
             Role.of(one).gatherer = made
             copied.queue.set_apart(one)
         for claim in state.earmarks.claims:
@@ -178,6 +186,9 @@ class Twin:
         copied = Role.of(self.claim(claim))
         copied.passed = {self._limits[limit]: starts for limit, starts in role.passed.items()}
         copied.span = role.span
+        if role.resting:
+            copied.resting = True
+            self.copied.resting.append(self.claim(claim))
 
     def _rest(self) -> None:
         """Copies the counts of lines and what is short, and lets the next round look at everything."""
