@@ -19,8 +19,8 @@ from tests._limits.walker import Tally, walk
 ROOT = Path(__file__).parents[2]
 FIRST = int(os.environ.get("ASYNCFLOW_SEED", "0"))
 QUICK = 160
-PARTS, LONG = 4, 5_000
-"""The histories of CI: four tests of 5,000, about 100 s on one core."""
+PARTS, LONG = 4, 4_000
+"""The histories of CI: four tests of 4,000, about 100 s on one core."""
 
 
 def walked(first: int, count: int) -> Tally:
