@@ -53,6 +53,7 @@ class Watch:
         self._rounds += 1
         held = [limit.held for limit in core.limits]
         twin = core.admission.copy() if self._rounds % 8 == 0 else None
+        self._overtaking.begin()
         granted = pair.apply(step)
         self._capacity(held)
         self._holdings()
@@ -153,6 +154,7 @@ class Overtaking:
         self.passed: dict[tuple[int, Any], int] = {}
         self.older: dict[tuple[int, Any], set[tuple[int, int]]] = {}
         self.version: dict[int, int] = {}
+        self.there: list[Waiter] = []  # who waited when the round began: also those who left in it
         self.roots: set[int] = set()  # started together with their run, as one
         self.sound = not any(limit.external for limit in pair.model.limits)
 
@@ -169,6 +171,10 @@ class Overtaking:
             for number, claim in model.claims.items():
                 if claim.party is model.parties[step[1]]:
                     self._restart(number)
+
+    def begin(self) -> None:
+        """A round begins."""
+        self.there = self.pair.model.admission.hall.waiters()
 
     def _restart(self, number: int) -> None:
         self.version[number] = self.version.get(number, 0) + 1
@@ -193,9 +199,8 @@ class Overtaking:
     def _count(self, waiter: Waiter, limit: Limit, started: list[Claim]) -> None:
         model = self.pair.model
         key = (model.number(waiter.main), limit)
-        there = [other.main for other in model.admission.hall.waiting if other.asks(limit)] + started
         older = self.older.setdefault(key, set())
-        for claim in there:
+        for claim in [other.main for other in self.there if other.asks(limit)]:
             if claim.seq < waiter.main.seq and claim.party.priority == waiter.priority:
                 older.add((model.number(claim), self.version.get(model.number(claim), 0)))
         counted = sum(claim.parent is None and claim.party.priority <= waiter.priority for claim in started)
