@@ -47,11 +47,12 @@ class Lane:
         number: Order of creation; ends ties in heaps.
         stakes: What the group has of the limits that the class asks for.
         size: How many cells belong to it, awake or parked.
+        newest: The cell that came last.
         standing: As the band's heap knows it; None while no cell is awake.
         lowered: True where the standing may have become better than that.
     """
 
-    __slots__ = ("_heap", "band", "group", "lowered", "number", "size", "stakes", "standing")
+    __slots__ = ("_heap", "band", "group", "lowered", "newest", "number", "size", "stakes", "standing")
 
     def __init__(self, band: Band, group: Group, number: int) -> None:
         self.band = band
@@ -59,6 +60,7 @@ class Lane:
         self.number = number
         self.stakes = [group.stake(limit) for limit in band.needs.limits]
         self.size = 0
+        self.newest: Cell | None = None
         self.standing: Standing | None = None
         self.lowered = False
         self._heap: list[Entry] = []
@@ -73,6 +75,7 @@ class Lane:
         if band.hung is not None and not band.hung.named:
             band.unhang()
         cell.lane = self
+        self.newest = cell
         entry = cell.head()
         if entry is not None:
             self.push(cell, entry)
@@ -82,6 +85,8 @@ class Lane:
         cell.lane = None
         cell.room = None
         cell.queued = None
+        if self.newest is cell:
+            self.newest = None
         if cell.represents is not None:
             cell.represents.retire(cell)
         band = self.band

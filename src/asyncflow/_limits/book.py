@@ -2,21 +2,28 @@
 
 A pool has one limit for all; where `per_key` is set, each key has a fine one beside it. A pool nobody gave a limit
 follows `default_limit`; without that it is unlimited, but still counted and told once, since it is most often a
-misspelling. Under `strict` it is refused. Limits of keys are made at first use and forgotten when nobody uses them.
+misspelling. Under `strict` it is refused.
+
+Limits of keys are made at first use. There may be a new key for each customer or host, so those that nobody uses are
+swept out whenever their number has doubled. A key is used as long as somebody holds it or has a demand that names it:
+otherwise two limits of one key could be alive at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from asyncflow._limits.admission import Admission
 from asyncflow._limits.limit import Limit
 from asyncflow.errors import ConfigurationError, did_you_mean
+from asyncflow.options import PER_VALUE, TagLimit
 
 PoolLimit: TypeAlias = tuple[int | None, int | None, bool]
 """A configured pool: its limit, the limit of each of its keys, and whether its holders lend to their children."""
+
+_FEW_KEYS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,7 @@ class LimitBook:
         self._strict = strict
         self._pools: dict[str, Limit] = {}
         self._keys: dict[str, Limit] = {}
-        self._sweep_at = 64
+        self._sweep_at = _FEW_KEYS
         self.default_limit = default_limit
         self.notices: list[PoolNotice] = []
         for name, (limit, _, reentrant) in self._configured.items():
@@ -75,6 +82,8 @@ class LimitBook:
         Raises:
             ConfigurationError: for a pool without a limit where the book is strict.
         """
+        if len(self._keys) >= self._sweep_at:
+            self._sweep()
         asked: list[tuple[Limit, int]] = []
         for name, slots in pools:
             pool, _, key = name.partition(":")
@@ -91,6 +100,14 @@ class LimitBook:
             limit = self._keys[name] = self._admission.limit(name, per_key, named=False, reentrant=reentrant)
         return limit
 
+    def _sweep(self) -> None:
+        """Forgets the keys that nobody uses."""
+        names = {limit: name for name, limit in self._keys.items()}
+        for limit in self._admission.idle(names):
+            self._admission.drop(limit)
+            del self._keys[names[limit]]
+        self._sweep_at = max(_FEW_KEYS, 2 * len(self._keys))
+
     def _tell_unlimited(self, name: str) -> None:
         near = did_you_mean(name, self._configured)
         if self._strict:
@@ -102,3 +119,25 @@ class LimitBook:
 
     def __repr__(self) -> str:
         return f"<limit book pools={len(self._pools)} keys={len(self._keys)}>"
+
+
+def tag_needs(
+    rules: Iterable[TagLimit], tags: Mapping[str, str], limit_of: Callable[[str, int | None], Limit]
+) -> Iterator[tuple[Limit, int]]:
+    """Yields what something with these tags asks for under tag rules: a unit of each rule's counter that matches.
+
+    Args:
+        rules: The rules of one scope.
+        tags: The tags.
+        limit_of: Makes or finds the scope's limit of this name, with this capacity.
+    """
+    for rule in rules:
+        value = tags.get(rule.key)
+        if value is None:
+            continue
+        if rule.value is None:
+            yield limit_of(f"@tag:{rule.key}", rule.limit), 1
+        elif rule.value is PER_VALUE:
+            yield limit_of(f"@tag:{rule.key}[{value}]", rule.limit), 1
+        elif rule.value == value:
+            yield limit_of(f"@tag:{rule.key}={value}", rule.limit), 1

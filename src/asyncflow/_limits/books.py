@@ -25,6 +25,7 @@ from asyncflow._limits.demand import Demand
 from asyncflow._limits.group import Group, Purse
 from asyncflow._limits.holding import Holding, Loan, lendable, place
 from asyncflow._limits.limit import Limit
+from asyncflow._limits.suspicion import Suspicion
 
 if TYPE_CHECKING:
     from asyncflow._limits.lending import Lending
@@ -43,10 +44,11 @@ class Books:
         changed: Claims whose lendable units changed and from which waiters may borrow.
     """
 
-    __slots__ = ("_loans", "changed", "ended", "granted", "lending", "notes", "risen", "touched")
+    __slots__ = ("_loans", "changed", "ended", "granted", "lending", "notes", "risen", "suspicion", "touched")
 
-    def __init__(self, lending: Lending) -> None:
+    def __init__(self, lending: Lending, suspicion: Suspicion) -> None:
         self.lending = lending
+        self.suspicion = suspicion
         self.granted: dict[Claim, None] = {}
         self.ended: list[tuple[Purse, int]] = []
         self.notes: list[tuple[Group, Limit, int, int]] = []
@@ -143,6 +145,10 @@ class Books:
         holding = Holding.of(claim)
         holding.asked = dict(claim.demand.needs)
         holding.own = own
+        if holding.blocked:
+            for limit, units in own.items():
+                limit.stuck += units
+            self.suspicion.compare(own)
         self._tell(claim)
 
     def plan_loans(self, borrower: Claim, limit: Limit, amount: int, sources: Sequence[Claim]) -> list[Loan] | None:
@@ -251,6 +257,9 @@ class Books:
         holding.own[limit] = holding.own.get(limit, 0) + units
         if units:
             self.move(claim.party.group, limit, units)
+            if holding.blocked:
+                limit.stuck += units
+                self.suspicion.compare([limit])
 
     def _note(self, claim: Claim, limit: Limit, units: int) -> None:
         if limit.named and units:

@@ -1,11 +1,12 @@
 """A cell: the waiters that are alike, so that if the first of them does not fit, none does.
 
 They have one group, one demand, one run priority, and the same sources to borrow from. Their order among themselves
-is fixed (run arrival, op order, age), so a heap holds them. A cell counts all its waiters; those with a role that sets
-them apart (gatherers, earmarked ones) do not stand in its heap.
+is fixed (run arrival, op order, age). Most arrive in it, so they stand in a list that is read from the front; a heap
+takes those who come out of turn. A cell counts all its waiters; those with a role that sets them apart (gatherers,
+earmarked ones) do not stand in its queue.
 
 A cell's place, once it has one, is one of three: its *lane*, awake; a *waiting room* of a fine limit that is short for
-it; nowhere, while nobody stands in its heap. Entries in the heaps of lanes, rooms and lines go stale and are put right
+it; nowhere, while nobody stands in its queue. Entries in the heaps of lanes, rooms and lines go stale and are put right
 when they surface: a cell's first waiter only moves back by itself, and what moves forward is pushed.
 """
 
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from asyncflow._limits.claim import Claim, Entry
 from asyncflow._limits.demand import Demand, Needs
 from asyncflow._limits.group import Group
+from asyncflow._limits.limit import Limit
 
 if TYPE_CHECKING:
     from asyncflow._limits.band import Lane
@@ -44,22 +46,24 @@ class Cell:
         nested: True where they may borrow from somebody who holds something.
         sources: Whom they may borrow from.
         size: How many waiters belong to it, those apart included.
-        heap: The waiters that are not apart, by their order.
         lane: Its place in the order.
         fine: The fine limits that must have room for it, with the units needed.
         room: Where it is parked; None while it is awake.
         represents: The waiting room it was woken from, as long as it stands for those still there.
         queued: Its first entry as its lane or room knows it.
+        relies: The limits of which its waiters need free units, where they may borrow; see `Suspicion`.
     """
 
     __slots__ = (
         "_aged",
         "_ages",
+        "_late",
+        "_line",
+        "_served",
         "counted",
         "demand",
         "fine",
         "group",
-        "heap",
         "lane",
         "level",
         "lone",
@@ -67,6 +71,7 @@ class Cell:
         "number",
         "parent",
         "queued",
+        "relies",
         "represents",
         "room",
         "size",
@@ -94,19 +99,26 @@ class Cell:
         self.nested = False
         self.sources: Sequence[Claim] = ()
         self.size = 0
-        self.heap: list[Entry] = []
+        self._line: list[Entry] = []  # in order, read from `_served` on
+        self._served = 0
+        self._late: list[Entry] = []  # a heap
         self.lane: Lane | None = None
         self.fine: Needs = ()
         self.room: Room | None = None
         self.represents: Room | None = None
         self.queued: Entry | None = None
+        self.relies: tuple[Limit, ...] = ()
         self._ages: list[Claim] = []
         self._aged = 0
 
     def stand(self, claim: Claim, entry: Entry) -> None:
-        """Puts a waiter into the heap."""
+        """Puts a waiter into the queue."""
         claim.entry = entry
-        heappush(self.heap, entry)
+        line = self._line
+        if not line or line[-1] < entry:
+            line.append(entry)
+        else:
+            heappush(self._late, entry)
         ages = self._ages
         if not ages or ages[-1].seq < claim.seq:
             ages.append(claim)
@@ -115,16 +127,27 @@ class Cell:
 
     def head(self) -> Entry | None:
         """Returns the entry of the first waiter in order."""
-        heap = self.heap
-        while heap:
-            entry = heap[0]
+        line, late, served = self._line, self._late, self._served
+        first: Entry | None = None
+        while served < len(line):
+            entry = line[served]
             if entry[4].entry is entry:
-                return entry
-            heappop(heap)
-        return None
+                first = entry
+                break
+            served += 1
+            if served > _COMPACT and 2 * served > len(line):
+                del line[:served]
+                served = 0
+        self._served = served
+        while late:
+            entry = late[0]
+            if entry[4].entry is entry:
+                return entry if first is None or entry < first else first
+            heappop(late)
+        return first
 
     def oldest(self) -> Claim | None:
-        """Returns the oldest waiter in the heap."""
+        """Returns the oldest waiter in the queue."""
         ages, aged = self._ages, self._aged
         while aged < len(ages):
             claim = ages[aged]
@@ -139,8 +162,8 @@ class Cell:
         return None
 
     def standing(self) -> list[Claim]:
-        """Returns the waiters in the heap, in no order."""
-        return [entry[4] for entry in self.heap if entry[4].entry is entry]
+        """Returns the waiters in the queue, in no order."""
+        return [entry[4] for entry in [*self._line, *self._late] if entry[4].entry is entry]
 
     def __repr__(self) -> str:
         place = "parked" if self.room is not None else "awake"
@@ -152,5 +175,5 @@ def _age(claim: Claim) -> int:
 
 
 def eligible(cell: Cell) -> bool:
-    """Returns whether the waiters in the heap of a cell are counted for gathering."""
+    """Returns whether the waiters in the queue of a cell are counted for gathering."""
     return cell.counted and not cell.nested and not cell.demand.hopeless

@@ -15,8 +15,12 @@ def limit_changed(state: State, limit: Limit, *, resized: bool = False) -> None:
     """A limit was paused, resumed or resized: brings everything in line that depends on it."""
     limit.settle()
     state.books.risen.append(limit)
+    state.suspicion.compare([limit])
     for demand in state.queue.judge(limit):
         state.gathering.judge(demand)
+        for cell in demand.cells:
+            if cell.nested:
+                state.suspicion.look(cell)
     if resized and limit.crowd is not None:
         state.gathering.resort(limit)
         state.queue.lower([cell for demand in limit.crowd.demands for cell in demand.cells])

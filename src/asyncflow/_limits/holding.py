@@ -45,9 +45,10 @@ class Holding:
         lent: What it lent, in order of making.
         borrowed: What it borrowed, in order of making.
         cells: The cells of waiters that may borrow from it.
+        blocked: How many nested cells wait inside it.
     """
 
-    __slots__ = ("asked", "borrowed", "cells", "lent", "own")
+    __slots__ = ("asked", "blocked", "borrowed", "cells", "lent", "own")
 
     def __init__(self, claim: Claim) -> None:
         covered = dict(claim.demand.needs) if claim.state is GRANTED else {}
@@ -56,6 +57,7 @@ class Holding:
         self.lent: list[Loan] = []
         self.borrowed: list[Loan] = []
         self.cells: dict[Cell, None] = {}
+        self.blocked = 0
 
     @classmethod
     def of(cls, claim: Claim) -> Holding:

@@ -33,15 +33,17 @@ class Lending:
     Attributes:
         edges: In order of making.
         unparking: In order of asking.
+        used: True from the first edge or un-parker on.
         stale: To whom edges came or went since somebody looked.
     """
 
-    __slots__ = ("edges", "stale", "unparking")
+    __slots__ = ("edges", "stale", "unparking", "used")
 
     def __init__(self) -> None:
         self.edges: list[Edge] = []
         self.unparking: list[Claim] = []
         self.stale: list[Claim | Party] = []
+        self.used = False
 
     def sources(self, parent: Claim | None, lone: Claim | None = None) -> list[Claim]:
         """Returns whom may be borrowed from: ancestors, nearest first, then lenders by edges, oldest first.
@@ -66,6 +68,7 @@ class Lending:
 
     def add(self, lender: Claim, borrower: Claim | Party) -> None:
         """Parks `lender` and lets `borrower` borrow from it."""
+        self.used = True
         self.unparking = [one for one in self.unparking if one is not lender]
         if not any(edge.lender is lender and edge.borrower is borrower for edge in self.edges):
             self.edges.append(Edge(lender, borrower))
@@ -77,6 +80,7 @@ class Lending:
 
     def unpark(self, claim: Claim) -> None:
         """Takes all edges of a lender away; it waits until its units are back."""
+        self.used = True
         self._keep([edge for edge in self.edges if edge.lender is not claim])
         if claim not in self.unparking:
             self.unparking.append(claim)

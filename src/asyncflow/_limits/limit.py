@@ -42,6 +42,7 @@ class Limit:
         earmarked: Units set aside for those who wait for another side's answer.
         reserved: Units kept for gatherers and earmarks, as of the end of the last round.
         seq: Order of creation, the canonical order of limits.
+        stuck: Units owned by grants in which somebody waits who may borrow; see `Suspicion`.
         ceiling: What may be held at most now, reservations aside.
         crowd: Those who wait for it; None while nobody does.
     """
@@ -59,6 +60,7 @@ class Limit:
         "reentrant",
         "reserved",
         "seq",
+        "stuck",
     )
 
     def __init__(
@@ -82,6 +84,7 @@ class Limit:
         self.earmarked = 0
         self.reserved = 0
         self.crowd: Crowd | None = None
+        self.stuck = 0
         self.ceiling = 0
         self.settle()
 

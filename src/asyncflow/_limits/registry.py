@@ -77,6 +77,11 @@ class Registry:
         if state.log is not None:
             state.log.limit_dropped(limit)
 
+    def idle(self, limits: Iterable[Limit]) -> list[Limit]:
+        """Returns those of `limits` that nobody holds and that are part of no demand somebody still has."""
+        known = {limit for demand in tuple(self._demands.values()) for limit, _ in demand.needs}
+        return [limit for limit in limits if not limit.held and limit not in known]
+
     def demand(self, needs: Iterable[tuple[Limit, int]]) -> Demand:
         """Returns the demand for these needs; equal vectors are one object. Amounts for one limit are added."""
         summed = vector(needs)

@@ -20,6 +20,7 @@ from asyncflow._limits.counting import count_start
 from asyncflow._limits.deadlock import Reduction, chain_of_waits, never_fits
 from asyncflow._limits.gatherer import Gatherer
 from asyncflow._limits.group import Group, Party
+from asyncflow._limits.handover import hand_over
 from asyncflow._limits.holding import holds_something
 from asyncflow._limits.leaving import close_bill, dismiss, stand_again, take_out
 from asyncflow._limits.lending import away
@@ -62,7 +63,7 @@ class Round:
         self._admit()
         while state.earmarks.claims and self._drop_wanted():
             self._admit()
-        if state.seats.nested or state.lending.unparking:
+        if state.suspicion.due or state.lending.used:
             self._resolve_deadlocks()
         self._close()
         return starts
@@ -145,6 +146,8 @@ class Round:
 
     def _admit(self) -> None:
         """Starts one after another until nobody fits."""
+        self._stir()
+        hand_over(self._state, self._starts)
         while True:
             self._stir()
             choice = choose(self._state.seats)
@@ -192,6 +195,8 @@ class Round:
             self._grant(claim, claim.party.group)
             return
         turn: Group | None = claim.party.group
+        if borrows and ghost is not None and ghost.root is not None:
+            state.lending.used = True  # the root borrows from the run's ancestors, which may not be its own
         for one in [claim] if ghost is None else ghost.claims:
             one.bill, one.past = claim.bill, claim.past
             if borrows and cell is not None:
@@ -314,6 +319,7 @@ class Round:
             self._stir()
             youngest = Reduction(state.books, state.seats.nested, state.queue.apart).youngest()
             if youngest is None:
+                state.suspicion.due = False
                 return
             if youngest in state.lending.unparking:
                 state.lending.unparking.remove(youngest)

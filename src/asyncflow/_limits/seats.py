@@ -11,6 +11,7 @@ from asyncflow._limits.demand import Demand, Needs
 from asyncflow._limits.group import Group
 from asyncflow._limits.holding import Holding, holds_something, lendable
 from asyncflow._limits.lending import Lending
+from asyncflow._limits.suspicion import Suspicion
 
 
 class Seats:
@@ -26,10 +27,11 @@ class Seats:
         nested: The cells whose waiters may borrow.
     """
 
-    __slots__ = ("_everyone", "_numbers", "board", "classes", "lending", "nested")
+    __slots__ = ("_everyone", "_numbers", "_suspicion", "board", "classes", "lending", "nested")
 
-    def __init__(self, lending: Lending, *, fair: bool) -> None:
+    def __init__(self, lending: Lending, suspicion: Suspicion, *, fair: bool) -> None:
         self.lending = lending
+        self._suspicion = suspicion
         self.board: list[NeedClass] = []
         self.classes: dict[Needs, NeedClass] = {}
         self.nested: dict[Cell, None] = {}
@@ -94,7 +96,8 @@ class Seats:
         """A cell has nobody any more."""
         self._unseat(cell)
         if cell.parent is not None or cell.lone is not None:
-            self.nested.pop(cell, None)
+            if cell.nested:
+                self._unnest(cell)
             for claim in [*chain(cell.parent), *cell.sources]:
                 if claim.holding is not None:
                     claim.holding.cells.pop(cell, None)
@@ -113,11 +116,21 @@ class Seats:
         cell.sources = self.lending.sources(cell.parent, cell.lone)
         for claim in [*chain(cell.parent), *cell.sources]:
             Holding.of(claim).cells[cell] = None
-        cell.nested = any(holds_something(source) for source in cell.sources)
-        if cell.nested:
+        nested = any(holds_something(source) for source in cell.sources)
+        if nested and not cell.nested:
+            cell.nested = True
             self.nested[cell] = None
-        else:
-            self.nested.pop(cell, None)
+            self._suspicion.enter(cell)
+        elif nested:
+            self._suspicion.look(cell)
+        elif cell.nested:
+            self._unnest(cell)
+
+    def _unnest(self, cell: Cell) -> None:
+        """The waiters of a cell have nobody to borrow from any more, or are gone."""
+        cell.nested = False
+        del self.nested[cell]
+        self._suspicion.leave(cell)
 
     def _seat(self, cell: Cell) -> None:
         """Gives a cell its lane, by the units it needs of each limit."""

@@ -16,6 +16,7 @@ from asyncflow._limits.limit import Limit
 from asyncflow._limits.log import DecisionLog
 from asyncflow._limits.queue import Queue
 from asyncflow._limits.seats import Seats
+from asyncflow._limits.suspicion import Suspicion
 
 
 class State:
@@ -60,9 +61,10 @@ class State:
         self.seq = 0
         self.limits: dict[Limit, None] = {}
         self.lending = Lending()
-        self.books = Books(self.lending)
+        self.suspicion = Suspicion()
+        self.books = Books(self.lending, self.suspicion)
         self.ledger = Ledger()
-        self.seats = Seats(self.lending, fair=fair)
+        self.seats = Seats(self.lending, self.suspicion, fair=fair)
         self.queue = Queue(self.seats, self.ledger)
         self.gathering = Gathering()
         self.earmarks = Earmarks(self.books, first=earmark_ns, longest=earmark_cap_ns)

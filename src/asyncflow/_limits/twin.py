@@ -125,6 +125,8 @@ class Twin:
             if isinstance(target, Claim):
                 Holding.of(target)
             self.copied.lending.edges.append(Edge(self.claim(edge.lender), target))
+        self.copied.lending.used = lending.used
+        self.copied.suspicion.due = True
         self.copied.lending.unparking = [self.claim(claim) for claim in lending.unparking]
 
     def _holding(self, claim: Claim, holding: Holding) -> None:
