@@ -1,1 +1,1 @@
-"""Benchmarks: ratios against the same work by hand, in one run."""
+"""Benchmarks: ratios against the same work by hand, in one run. `python -m benchmarks`; README.md has the budgets."""
