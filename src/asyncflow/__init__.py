@@ -19,7 +19,8 @@ from asyncflow._authoring import UnusedResultWarning, apply, each, when
 from asyncflow._limits import Blocker, Explanation, Snapshot
 from asyncflow._plan import Plan
 from asyncflow.concurrency import ConcurrencyConfig
-from asyncflow.deployment import Deployment, default_deployment
+from asyncflow.deployment import Deployment
+from asyncflow.doors import default_deployment
 from asyncflow.errors import (
     AdmissionError,
     AsyncflowError,
@@ -43,12 +44,32 @@ from asyncflow.errors import (
     StalledError,
     TracingError,
 )
-from asyncflow.events import Event, OpBlocked, OpEnded, OpStarted, PoolUnlimited, RunEnded, RunStarted, StuckOp
+from asyncflow.events import (
+    Event,
+    EventsDropped,
+    LimitChanged,
+    LimitPaused,
+    LimitResumed,
+    NeverFits,
+    OpBlocked,
+    OpEnded,
+    OpStarted,
+    OpUnblocked,
+    PoolUnknown,
+    PoolUnlimited,
+    RunBlocked,
+    RunEnded,
+    RunQueued,
+    RunReprioritised,
+    RunStarted,
+    StuckOp,
+)
 from asyncflow.graph import Graph, graph
 from asyncflow.op import AsyncOp, SyncOp, op
 from asyncflow.options import PER_VALUE, TagLimit
 from asyncflow.results import OpResult, OpStatus, Outcome, RunResult, RunStatus
-from asyncflow.run import Place, Run
+from asyncflow.run import Run
+from asyncflow.views import DeploymentSnapshot, Place, Preview, RunView
 
 __version__ = "0.1.0"
 
@@ -63,11 +84,17 @@ __all__ = [
     "DeadlockError",
     "DemandError",
     "Deployment",
+    "DeploymentSnapshot",
     "Event",
+    "EventsDropped",
     "Explanation",
     "Graph",
     "InputError",
     "LeaseLost",
+    "LimitChanged",
+    "LimitPaused",
+    "LimitResumed",
+    "NeverFits",
     "OpAborted",
     "OpBlocked",
     "OpEnded",
@@ -76,22 +103,29 @@ __all__ = [
     "OpStarted",
     "OpStatus",
     "OpTimeout",
+    "OpUnblocked",
     "Outcome",
     "Place",
     "Plan",
     "PlanError",
     "PoolBackendError",
     "PoolBackendUnavailable",
+    "PoolUnknown",
     "PoolUnlimited",
+    "Preview",
     "Run",
+    "RunBlocked",
     "RunCanceled",
     "RunEnded",
     "RunFailed",
+    "RunQueued",
     "RunRejected",
+    "RunReprioritised",
     "RunResult",
     "RunStarted",
     "RunStatus",
     "RunTimeout",
+    "RunView",
     "SchemaMismatch",
     "SelfCancelled",
     "Snapshot",

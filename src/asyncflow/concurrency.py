@@ -35,6 +35,21 @@ class PoolConfig(_Strict):
     limit: LimitNumber = None
     per_key: LimitNumber = None
     reentrant: bool = True
+    granularity: str | None = None
+
+
+def _TEMP(r):
+    from asyncflow.options import TagLimit, PER_VALUE
+    if isinstance(r, TagLimit): return r
+    v = r.get("value")
+    if isinstance(v, dict): v = PER_VALUE if v["applyLimitPerUniqueValue"] else None
+    return TagLimit(r["key"], v, r["limit"])
+
+
+class RunsConfig(_Strict):
+    max_concurrent_runs: LimitNumber = None
+    max_queued: LimitNumber = None
+    tag_concurrency_limits: Annotated[tuple[Any, ...], BeforeValidator(lambda rules: tuple(_TEMP(r) for r in rules))] = ()
 
 
 class PoolsConfig(_Strict):
@@ -42,6 +57,8 @@ class PoolsConfig(_Strict):
 
     default_limit: LimitNumber = None
     strict: bool = False
+    granularity: str = "op"
+    op_granularity_run_buffer: int = 0
     limits: dict[str, PoolConfig] = Field(default_factory=dict[str, PoolConfig])
 
 
@@ -53,6 +70,8 @@ class ConcurrencyConfig(_Strict):
     """
 
     pools: PoolsConfig = Field(default_factory=PoolsConfig)
+    runs: RunsConfig = Field(default_factory=RunsConfig)
+    max_concurrent_branch_deployment_runs: int | None = 50
 
     @classmethod
     def of(cls, value: object) -> ConcurrencyConfig:

@@ -23,6 +23,30 @@ class RunEvent(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class RunQueued(RunEvent):
+    """A run could not begin at once and waits in the queue."""
+
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunBlocked(RunEvent):
+    """A queued run was not admitted: said once, and again after limits changed.
+
+    `limits` are those that are short (none: not its turn).
+    """
+
+    limits: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunReprioritised(RunEvent):
+    """A run has another priority."""
+
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunStarted(RunEvent):
     """A run was admitted."""
 
@@ -36,10 +60,21 @@ class RunEnded(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class OpBlocked(RunEvent):
-    """An op is ready, and the round did not admit it. `limits` are those that are short (none: not its turn)."""
+    """An op is ready and was not admitted: said once, and again after limits changed.
+
+    `limits` are those that are short (none: not its turn).
+    """
 
     key: str
     limits: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpUnblocked(RunEvent):
+    """An op that had been blocked was admitted, after so many seconds."""
+
+    key: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +102,54 @@ class StuckOp(RunEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class LimitChanged(Event):
+    """A limit has another capacity. None is unlimited."""
+
+    limit: str
+    before: int | None
+    after: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitPaused(Event):
+    """Nothing starts on a limit until it is resumed."""
+
+    limit: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitResumed(Event):
+    """A limit that was paused goes on."""
+
+    limit: str
+
+
+@dataclass(frozen=True, slots=True)
+class NeverFits(RunEvent):
+    """Under new limits an op, or with an empty `key` its run, asks for more than a limit can ever give: it waits."""
+
+    key: str
+    limit: str
+
+
+@dataclass(frozen=True, slots=True)
 class PoolUnlimited(Event):
     """An op named a pool that has no limit (said once per pool). `message` names the most similar limited one."""
 
     pool: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUnknown(Event):
+    """`tune` named a pool that nobody has used. `message` names the most similar known one."""
+
+    pool: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventsDropped(Event):
+    """A reader of `events()` was too slow: so many of the oldest events were dropped before the next one."""
+
+    count: int

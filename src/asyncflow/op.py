@@ -27,7 +27,8 @@ from typing import (
 
 from asyncflow._authoring import Callee, OpDefinition, SettledCallee, call_op, call_settled, define_op, wire_op
 from asyncflow._plan import Plan, freeze
-from asyncflow.deployment import Deployment, run_result, run_value, start_run
+from asyncflow.deployment import Deployment
+from asyncflow.doors import run_result, run_value, start_run
 from asyncflow.errors import ConfigurationError
 from asyncflow.options import UNSET, OpOptions, PoolOption, RunOptions, Unset
 from asyncflow.results import Outcome, RunResult

@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from datetime import timedelta
 from enum import Enum
 from types import MappingProxyType
-from typing import Any, Final, Literal, Self, TypeAlias, cast
+from typing import Any, Final, Literal, Self, TypeAlias, cast, get_args
 
 from asyncflow.errors import ConfigurationError, did_you_mean
 from asyncflow.ids import check_name
@@ -52,6 +53,12 @@ PoolOption: TypeAlias = "str | Mapping[str, int] | Callable[..., str | Mapping[s
 
 OnError: TypeAlias = Literal["continue", "fail_fast"]
 
+OnFull: TypeAlias = Literal["queue", "reject", "keep_newest", "keep_oldest", "cancel_running"]
+"""What happens to a run that finds its `conflict_key` taken, or the queue full."""
+
+Granularity: TypeAlias = Literal["op", "run"]
+"""Who takes a slot of a pool: every op that names it, or each run once, from its admission to its end."""
+
 
 def check_limit(value: object, *, field: str) -> int | None:
     """Returns a limit: None (unlimited), or an int of at least 0 (0 = paused).
@@ -89,6 +96,26 @@ def check_positive(value: object, *, field: str) -> float:
     if not math.isfinite(number) or number <= 0:
         raise ConfigurationError(f"{field} must be finite and above 0, got {value}")
     return number
+
+
+def check_seconds(value: object, *, field: str) -> float | None:
+    """Returns a span of time in seconds, also from a `timedelta`; infinite is None, never.
+
+    Raises:
+        ConfigurationError: for what is no span, or none above zero.
+    """
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, float) and value == math.inf:
+        return None
+    return check_positive(value, field=field)
+
+
+def check_flag(value: object, *, field: str) -> bool:
+    """Returns True or False; nothing else is taken for either."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{field} must be True or False, not {type(value).__name__}")
+    return value
 
 
 def check_tags(tags: object, *, field: str = "tags") -> Mapping[str, str]:
@@ -248,6 +275,10 @@ class RunOptions:
     fair_key: Hashable | None = None
     weight: float = 1.0
     run_id: str | None = None
+    on_full: OnFull = "queue"
+    conflict_key: str | None = None
+    singleton: bool = False
+    wait_timeout: float | None = None
 
     def merged(self, **changes: object) -> Self:
         """Returns a copy with the given options checked: tags merge by key, all else replaces.
@@ -276,6 +307,14 @@ def _check_on_error(value: object) -> OnError:
     raise ConfigurationError(f"on_error must be 'continue' or 'fail_fast', got {value!r:.60}")
 
 
+def _check_on_full(value: object) -> OnFull:
+    for known in get_args(OnFull):
+        if value == known:
+            found: OnFull = known
+            return found
+    raise ConfigurationError(f"on_full must be one of {', '.join(map(repr, get_args(OnFull)))}, got {value!r:.60}")
+
+
 def _check_fair_key(value: object) -> Hashable:
     if not isinstance(value, Hashable):
         raise ConfigurationError(f"fair_key must be hashable, {type(value).__name__} is not")
@@ -292,5 +331,9 @@ _RUN_CHECKS: Final[Mapping[str, Callable[[object], Any]]] = MappingProxyType(
         "fair_key": _check_fair_key,
         "weight": lambda value: check_positive(value, field="weight"),
         "run_id": lambda value: None if value is None else check_name(value, field="run_id"),
+        "on_full": _check_on_full,
+        "conflict_key": lambda value: None if value is None else check_name(value, field="conflict_key"),
+        "singleton": lambda value: check_flag(value, field="singleton"),
+        "wait_timeout": lambda value: None if value is None else check_seconds(value, field="wait_timeout"),
     }
 )

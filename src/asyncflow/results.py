@@ -163,10 +163,12 @@ class RunResult(Generic[R_co]):
         output: What the graph returned where the run succeeded, otherwise None.
         errors: The exceptions of the ops that failed, in the order in which they failed.
         ops: Every op by key.
-        waits: For each limit, the seconds that ops of this run were BLOCKED because of it, summed over ops.
-        started_at: When the run started.
+        waits: For each limit, the seconds that ops of this run were BLOCKED because of it, summed over ops, and those
+            that the run itself was QUEUED because of it; `order` is fitting, but not its turn.
+        started_at: When the run was admitted; where it never was, when it ended.
         ended_at: When it ended.
         reason: Why it was cancelled, where it was.
+        queued_at: When it was submitted.
     """
 
     run_id: str
@@ -179,6 +181,12 @@ class RunResult(Generic[R_co]):
     started_at: float
     ended_at: float
     reason: str | None = None
+    queued_at: float = 0.0
+
+    @property
+    def queued(self) -> float:
+        """Seconds between its submission and its admission, or its end where it was never admitted."""
+        return self.started_at - self.queued_at
 
     @property
     def timeline(self) -> tuple[OpResult, ...]:

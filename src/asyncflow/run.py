@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass, replace
-from typing import Any, Generic, TypeVar, cast
+from collections.abc import Generator, Sequence
+from typing import Any, Generic, TypeVar
 
 from asyncflow import _executor as executor
 from asyncflow._executor import Engine, Execution, RunState
-from asyncflow._limits import Explanation, Snapshot
-from asyncflow.errors import ConfigurationError, did_you_mean
+from asyncflow._limits import Explanation
+from asyncflow._observers import EventStream
+from asyncflow.options import UNSET, TagLimit, Unset, check_limit, check_priority, check_tag_limits
 from asyncflow.results import RunResult, RunStatus
+from asyncflow.views import RunView, explain_op, explain_run, run_view
 
 R = TypeVar("R")
 
@@ -57,9 +58,44 @@ class Run(Generic[R]):
         executor.cancel(self._engine, self._state, reason)
         await self._ended()
 
-    def explain(self, op_key: str) -> Explanation:
-        """Tells why the op of this key does not run: every limit that is short, who holds it, and what would help."""
+    def explain(self, op_key: str | None = None) -> Explanation:
+        """Tells why the run, or the op of this key, does not run: limits that are short, holders, and what helps."""
+        if op_key is None:
+            return explain_run(self._engine, self._state)
         return explain_op(self._engine, self._state, op_key)
+
+    def snapshot(self) -> RunView:
+        """Returns where the run stands, as frozen data."""
+        return run_view(self._state)
+
+    def set_priority(self, priority: int) -> None:
+        """Gives the run another priority, queued or running. Does nothing where it has ended."""
+        executor.set_priority(self._engine, self._state, check_priority(priority))
+
+    async def tune(
+        self,
+        *,
+        max_concurrent: int | None | Unset = UNSET,
+        tag_concurrency_limits: Sequence[TagLimit] | Unset = UNSET,
+    ) -> None:
+        """Gives the run other limits of its own: upward at once, downward as ops end. What is not given stays.
+
+        Raises:
+            ConfigurationError: naming the field that does not fit; nothing was changed.
+        """
+        limits = self._state.limits
+        cap = None if limits.cap is None else limits.cap.capacity
+        if max_concurrent is not UNSET:
+            cap = check_limit(max_concurrent, field="max_concurrent")
+        rules = limits.rules
+        if tag_concurrency_limits is not UNSET:
+            rules = check_tag_limits(tag_concurrency_limits)
+        if not self._state.status.final:
+            executor.tune_run(self._engine, self._state, cap, rules)
+
+    def events(self, *, buffer: int = 10_000) -> EventStream:
+        """Returns an async iterator over the run's events from now on; it ends with the run."""
+        return executor.run_events(self._engine, self._state, buffer=buffer)
 
     async def _ended(self) -> None:
         root = self._state.root
@@ -73,66 +109,9 @@ class Run(Generic[R]):
 
 
 def result_of(execution: Execution) -> RunResult[Any]:
-    """Returns what an execution left behind; an interrupt that ended its run is raised as itself."""
+    """Returns what an execution left behind; an interrupt that ended it, or its refusal, is raised."""
     if execution.run.interrupt is not None and execution.parent is None:
         raise execution.run.interrupt
+    if execution.run.rejection is not None:
+        raise execution.run.rejection
     return executor.result_of(execution)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Who holds or waits for a limit: an op of a run."""
-
-    run_id: str
-    graph: str
-    op: str
-
-    def __str__(self) -> str:
-        return f"{self.graph}/{self.op} of run {self.run_id}"
-
-
-def place_of(owner: object) -> object:
-    """Returns what people call the owner of a claim."""
-    if not isinstance(owner, tuple):
-        return owner
-    frame, i = cast("tuple[Execution, int]", owner)
-    return Place(frame.run.id, frame.run.graph, frame.key(i))
-
-
-def placed_snapshot(engine: Engine) -> Snapshot:
-    """Returns the core's snapshot with owners as people call them."""
-    snapshot = engine.core.snapshot()
-    views = [
-        replace(
-            view,
-            holders=tuple([replace(holder, owner=place_of(holder.owner)) for holder in view.holders]),
-            waiters=tuple([replace(waiter, owner=place_of(waiter.owner)) for waiter in view.waiters]),
-        )
-        for view in snapshot.limits
-    ]
-    return replace(snapshot, limits=tuple(views))
-
-
-def placed_explanation(explanation: Explanation) -> Explanation:
-    """Returns an explanation with owners as people call them."""
-    blockers = [
-        replace(blocker, holders=tuple([(place_of(owner), amount) for owner, amount in blocker.holders]))
-        for blocker in explanation.blockers
-    ]
-    return replace(explanation, blockers=tuple(blockers))
-
-
-def explain_op(engine: Engine, state: RunState, op_key: str) -> Explanation:
-    """Tells why the op of this key does not run.
-
-    Raises:
-        ConfigurationError: where the run has no such op, or no limit holds it up.
-    """
-    for execution in state.executions:
-        for i, claim in enumerate(execution.claims):
-            if claim is not None and execution.key(i) == op_key:
-                return placed_explanation(engine.core.explain(claim))
-    keys = [execution.key(i) for execution in state.executions for i in range(len(execution.nodes))]
-    if op_key in keys:
-        raise ConfigurationError(f"{state.graph}/{op_key} waits for its inputs, or has ended: no limit holds it up")
-    raise ConfigurationError(f"run {state.id} of {state.graph} has no op {op_key!r}{did_you_mean(op_key, keys)}")

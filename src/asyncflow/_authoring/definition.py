@@ -140,7 +140,18 @@ class GraphDefinition:
         return replace(self, name=called, options=options, of_run=_of_run(options))
 
 
-_OF_RUN: Final = ("on_error", "tags", "priority", "fair_key", "weight", "run_id")
+_OF_RUN: Final = (
+    "on_error",
+    "tags",
+    "priority",
+    "fair_key",
+    "weight",
+    "run_id",
+    "on_full",
+    "conflict_key",
+    "singleton",
+    "wait_timeout",
+)
 _DEFAULTS: Final = RunOptions()
 
 

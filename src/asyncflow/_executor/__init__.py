@@ -3,23 +3,39 @@
 It has the tasks, the cancel scopes, the clock and the user's functions. It decides neither order nor capacity.
 """
 
+from asyncflow._executor.block import Block
 from asyncflow._executor.current import CURRENT
-from asyncflow._executor.ending import cancel, outlast, status_of, stop_execution, wait
+from asyncflow._executor.deployment_state import DeploymentState
+from asyncflow._executor.ending import cancel, finish_all, status_of, stop_execution, wait
 from asyncflow._executor.engine import Engine
 from asyncflow._executor.execution import Execution
 from asyncflow._executor.harvest import result_of, value_of
+from asyncflow._executor.limiter import PoolLimiter
+from asyncflow._executor.run_queue import THE_RUN
 from asyncflow._executor.run_state import RunState
+from asyncflow._executor.telling import run_events
+from asyncflow._executor.tuning import Redrawing, pause, set_priority, tell_unknown_pool, tune_run
 
 __all__ = [
     "CURRENT",
+    "THE_RUN",
+    "Block",
+    "DeploymentState",
     "Engine",
     "Execution",
+    "PoolLimiter",
+    "Redrawing",
     "RunState",
     "cancel",
-    "outlast",
+    "finish_all",
+    "pause",
     "result_of",
+    "run_events",
+    "set_priority",
     "status_of",
     "stop_execution",
+    "tell_unknown_pool",
+    "tune_run",
     "value_of",
     "wait",
 ]

@@ -12,13 +12,19 @@ from asyncflow._authoring import OpDefinition
 from asyncflow._executor.outcome import as_failure, node_failed
 from asyncflow._executor.scope_limits import ScopeLimits
 from asyncflow._executor.stepping import arguments
+from asyncflow._executor.telling import tell_notices
+from asyncflow._scheduler import RUNNING
 from asyncflow.errors import ConfigurationError, DemandError
 from asyncflow.options import PoolNeeds, check_pool_needs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asyncflow._executor.deployment_state import DeploymentState
     from asyncflow._executor.engine import Engine
     from asyncflow._executor.execution import Execution
     from asyncflow._limits import Demand
+    from asyncflow._plan import Plan, PlanNode
 
 
 def resolve(engine: Engine, frame: Execution) -> None:
@@ -47,6 +53,36 @@ def resolve(engine: Engine, frame: Execution) -> None:
     frame.orders = [(*prefix, *order) for order in frame.plan_orders] if prefix else frame.plan_orders
 
 
+def make_all(engine: Engine, frame: Execution) -> None:
+    """Makes the demands of an execution again, under the limits as they are now."""
+    for number, shape in enumerate(frame.plan.shapes):
+        if not callable(shape.pool):
+            pools = check_shape_pool(shape.pool)
+            frame.demands[number] = make(engine, frame, shape.scope, dict(shape.tags), pools, threaded=shape.threaded)
+    frame.extra_demands.clear()
+    for i in frame.asked:
+        if not frame.status[i] > RUNNING:
+            frame.asked[i] = own_demand(engine, frame, i)
+
+
+def run_pools(home: DeploymentState, plan: Plan) -> frozenset[str]:
+    """Returns the pools that a run of this plan takes as a whole: those of granularity `run` that its ops name.
+
+    What `pool=` functions will answer is not known here; those pools are taken by each op.
+    """
+    if not home.pools.quotas.any_per_run:
+        return frozenset()
+    named: set[str] = set()
+    parts: list[Sequence[PlanNode]] = [plan.nodes]
+    for nodes in parts:
+        for node in nodes:
+            if node.op is not None and not callable(node.op.options.pool):
+                named.update([name for name, _ in node.op.options.pool])
+            if node.fragment is not None:
+                parts.append(node.fragment.nodes)
+    return home.pools.run_pools(named)
+
+
 def check_shape_pool(pool: object) -> PoolNeeds:
     """Returns the pools of a shape; they were checked where the op was made."""
     if isinstance(pool, tuple):
@@ -69,9 +105,10 @@ def make(
     """Returns the demand of an op that stands in `scope`."""
     needs = list(limits_of(engine, frame, scope).needs(engine.core, tags))
     if pools:
-        needs.extend(engine.book.needs(pools))
-        if engine.book.notices:
-            engine.tell_notices()
+        book = frame.run.home.pools
+        needs.extend(book.needs(pools, held=frame.run.pools))
+        if book.notices:
+            tell_notices(engine, book)
     if threaded:
         needs.append((engine.threads, 1))
     return engine.core.demand(needs)
@@ -133,9 +170,12 @@ def own_demand(engine: Engine, frame: Execution, i: int) -> Demand:
     pool = op.options.pool
     tags = dict(op.options.tags)
     threaded = op.mode == "thread"
+    if callable(pool) and i in frame.answers:
+        return make(engine, frame, node.scope, tags, frame.answers[i], threaded=threaded)
     if callable(pool):
         answer = frame.context.copy().run(ask_pool, op, node, frame)
         pools = check_pool_needs(answer, field=f"what the pool function of {frame.key(i)} returned")
+        frame.answers[i] = pools
         return make(engine, frame, node.scope, tags, pools, threaded=threaded)
     key = (node.scope, id(op))
     known = frame.extra_demands.get(key)

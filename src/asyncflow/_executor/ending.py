@@ -8,6 +8,8 @@ op that still runs `cancel_grace` seconds later is reported, and what it holds s
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from anyio import CancelScope
@@ -62,17 +64,50 @@ def _finish_run(engine: Engine, run: RunState) -> None:
     if run.grace is not None:
         run.grace.cancel()
     del engine.runs[run.id]
+    if run.conflict is not None:
+        run.home.conflicts[run.conflict].remove(run)
+        if not run.home.conflicts[run.conflict]:
+            del run.home.conflicts[run.conflict]
+    if run.grant is not None and not engine.broken:
+        engine.buffers.pop(run, None)
+        run.home.buffered.pop(run, None)
+        engine.core.release(run.grant)
+        engine.stale = True
+        engine.wake()
     if engine.observed:
         engine.observers.tell(RunEnded(run.ended_at, run.id, run.graph, run.status))
 
 
 def cancel(engine: Engine, run: RunState, reason: str | None) -> None:
     """Somebody wants the run to end. Idempotent; the first reason stays."""
-    if run.status is not RunStatus.RUNNING:
+    if run.status is RunStatus.QUEUED:
+        withdraw_run(engine, run)
+    elif run.status is not RunStatus.RUNNING:
         return
     run.status = RunStatus.CANCELING
     run.reason = reason
     stop(engine, run)
+
+
+def leave_queue(engine: Engine, run: RunState) -> None:
+    """A run is queued no more."""
+    del run.home.queued[run.id]
+    engine.waiting_specially -= 1
+    run.ghosts = []
+    if run.deadline is not None:
+        run.deadline.cancel()
+        run.deadline = None
+
+
+def withdraw_run(engine: Engine, run: RunState) -> None:
+    """A queued run will not start: its ghosts are taken back."""
+    for claim in run.ghosts:
+        engine.core.withdraw(claim)
+    run.waited = run.ghosts[0].waits()  # it waited once, whatever the number of ways in which it might have started
+    leave_queue(engine, run)
+    run.started_at = run.root.started_at = engine.clock()
+    engine.stale = True
+    engine.wake()
 
 
 def interrupt(engine: Engine, run: RunState, error: BaseException) -> None:
@@ -190,6 +225,23 @@ async def outlast(engine: Engine, frame: Execution) -> None:
                 interrupted = error
     if interrupted is not None:
         raise interrupted
+
+
+async def finish_all(engine: Engine, runs: Sequence[RunState], reason: str) -> None:
+    """Waits for the ends of runs. Whoever stops waiting by being cancelled cancels them, and goes when all is back."""
+    try:
+        for run in runs:
+            while not run.root.finished:
+                waiter = engine.loop.create_future()
+                run.root.waiters.append(waiter)
+                await waiter
+    except BaseException:
+        for run in runs:
+            cancel(engine, run, reason)
+        for run in runs:
+            with contextlib.suppress(asyncio.CancelledError):  # the first is raised again
+                await outlast(engine, run.root)
+        raise
 
 
 def _report_stuck(engine: Engine, run: RunState) -> None:

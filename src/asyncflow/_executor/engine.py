@@ -14,21 +14,23 @@ from collections.abc import Sequence
 from contextvars import Context
 from typing import Any
 
-from asyncflow._executor import ending
-from asyncflow._executor.demands import demand_of, limits_of, resolve
+from asyncflow._executor import ending, run_queue
+from asyncflow._executor.block import Block
+from asyncflow._executor.demands import demand_of, limits_of, resolve, run_pools
+from asyncflow._executor.deployment_state import DeploymentState
 from asyncflow._executor.execution import Execution
 from asyncflow._executor.inline import evaluate
 from asyncflow._executor.outcome import node_failed
 from asyncflow._executor.run_state import RunState
 from asyncflow._executor.scope_limits import ScopeLimits
 from asyncflow._executor.spawn import spawn
+from asyncflow._executor.telling import tell_blocked
 from asyncflow._executor.worker import work
-from asyncflow._limits import Admission, Claim, Deadlocked, LimitBook
+from asyncflow._limits import Admission, Claim, Deadlocked, Limit
 from asyncflow._observers import Observers
 from asyncflow._plan import Plan
 from asyncflow._scheduler import BLOCKED
-from asyncflow.errors import ConfigurationError, DeadlockError
-from asyncflow.events import OpBlocked, OpEnded, OpStarted, PoolUnlimited, RunStarted
+from asyncflow.errors import ConfigurationError, DeadlockError, RunRejected
 from asyncflow.ids import new_run_id
 from asyncflow.options import RunOptions
 
@@ -38,37 +40,37 @@ class Engine:
 
     Args:
         core: Decides who may start.
-        book: The pools' limits.
         threads: The limit of the ops that need a thread.
         observers: Who listens.
         cancel_grace: Seconds after which an op that was cancelled and still runs is reported.
     """
 
     __slots__ = (
-        "book",
+        "blocks",
         "broken",
+        "buffers",
         "cancel_grace",
         "clock",
         "core",
         "fresh",
+        "fresh_runs",
         "loop",
         "observed",
         "observers",
+        "reading",
         "runs",
         "spawning",
         "stale",
         "starts",
         "threads",
+        "waiting_specially",
         "waking",
     )
 
-    def __init__(
-        self, core: Admission, book: LimitBook, *, threads: int | None, observers: Observers, cancel_grace: float
-    ) -> None:
+    def __init__(self, core: Admission, *, threads: int | None, observers: Observers, cancel_grace: float) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock = self.loop.time
         self.core = core
-        self.book = book
         self.threads = core.limit("@threads", threads)
         self.observers = observers
         self.observed = observers.listening
@@ -76,6 +78,11 @@ class Engine:
         self.runs: dict[str, RunState] = {}
         self.starts: deque[Claim] = deque()
         self.fresh: list[Claim] = []
+        self.fresh_runs: list[RunState] = []
+        self.waiting_specially = 0
+        self.blocks: dict[Block, None] = {}
+        self.buffers: dict[RunState, Limit] = {}
+        self.reading = 0
         self.stale = False
         self.broken = False
         self.waking = 0
@@ -87,13 +94,21 @@ class Engine:
     # ── runs and children ─────────────────────────────────────────────────────────────────────────────────────────
 
     def launch(
-        self, plan: Plan, inputs: Sequence[Any], *, options: RunOptions, context: Context, deployment: object = None
+        self,
+        plan: Plan,
+        inputs: Sequence[Any],
+        *,
+        options: RunOptions,
+        context: Context,
+        home: DeploymentState,
+        deployment: object = None,
     ) -> RunState:
-        """Starts a run: its roots are claimed, and a worker will start what is admitted.
+        """Submits a run: it begins at once, or is queued.
 
         Raises:
             ConfigurationError: where the run id is taken.
             DemandError: where an op asks for more than a limit can ever give; nothing was started.
+            RunRejected: where `on_full` or `max_queued` refuses it; nothing was started.
         """
         run_id = new_run_id() if options.run_id is None else options.run_id
         if run_id in self.runs:
@@ -105,14 +120,21 @@ class Engine:
         limits = ScopeLimits.of(
             self.core, None, max_concurrent=options.max_concurrent, rules=options.tag_concurrency_limits, path=""
         )
-        run = RunState(run_id, plan.name, engine=self, options=options, party=party, limits=limits)
+        run = RunState(run_id, plan.name, engine=self, home=home, options=options, party=party, limits=limits)
         run.deployment = deployment
+        run.pools = run_pools(home, plan)
         run.root = Execution(plan, run, context=context, parent=None, order=(), prefix="", limits=limits)
         resolve(self, run.root)
+        run_queue.heed_conflicts(self, run)
         self.runs[run_id] = run
-        if self.observed:
-            self.observers.tell(RunStarted(self.clock(), run_id, plan.name))
-        self._begin(run.root, inputs)
+        run.executions.append(run.root)
+        try:
+            run.root.begin(inputs)
+            run_queue.submit(self, run)
+        except RunRejected:
+            raise
+        except BaseException as error:  # noqa: BLE001 — a defect, since ops' errors never get here; no run may be left half begun
+            self.crash(error)
         return run
 
     def launch_child(
@@ -143,13 +165,17 @@ class Engine:
         frame.started_at = self.clock()
         try:
             frame.begin(inputs)
-            self.advance(frame, self.clock())
-            if not frame.open:
-                ending.settle(self, frame)
-            if self.stale:
-                self.wake()
+            self.go(frame)
         except BaseException as error:  # noqa: BLE001 — ops' errors never get here: a defect, and no run may be left half begun
             self.crash(error)
+
+    def go(self, frame: Execution) -> None:
+        """An execution begins: what is ready is claimed."""
+        self.advance(frame, self.clock())
+        if not frame.open:
+            ending.settle(self, frame)
+        if self.stale:
+            self.wake()
 
     # ── from inputs to admission ──────────────────────────────────────────────────────────────────────────────────
 
@@ -173,7 +199,7 @@ class Engine:
             shape = nodes[i].shape
             demand = demands[shape] if shape >= 0 else None
             if demand is None:
-                demand = demand_of(self, frame, i, now)
+                demand = frame.asked.get(i) or demand_of(self, frame, i, now)
                 if demand is None:
                     continue
             claim = Claim(party, demand, orders[i], (frame, i), parent)
@@ -195,11 +221,18 @@ class Engine:
     def decide(self, now: float) -> None:
         """One round of the admission core; what it grants joins `starts`."""
         self.stale = False
-        self.starts.extend(self.core.admit(int(now * 1_000_000_000)))
+        reading = int(now * 1_000_000_000)
+        if reading < self.reading:  # user code that ran meanwhile had a round of its own
+            reading = self.reading
+        self.reading = reading
+        starts = self.core.admit(reading)
+        if starts and (self.waiting_specially or self.buffers):
+            starts = run_queue.admitted(self, starts, now)
+        self.starts.extend(starts)
         if self.core.commands:
             self._obey(now)
-        if self.fresh:
-            self._tell_blocked(now)
+        if self.fresh or self.fresh_runs:
+            tell_blocked(self, now)
 
     def _obey(self, now: float) -> None:
         """Carries out what the core decided beside grants."""
@@ -207,6 +240,9 @@ class Engine:
         self.core.commands.clear()
         for command in commands:
             if isinstance(command, Deadlocked):
+                if type(command.claim.owner) is not tuple:
+                    command.claim.owner.deadlocked(self, command.chain)
+                    continue
                 frame, i = command.claim.owner
                 frame.claims[i] = None
                 frame.open -= 1
@@ -246,36 +282,11 @@ class Engine:
         """
         self.broken = True
         self.starts.clear()
+        for block in tuple(self.blocks):
+            block.given_up(self, error)
         for run in tuple(self.runs.values()):
             for execution in tuple(run.executions):
                 ending.give_up(self, execution, error)
-
-    # ── telling ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def tell_notices(self) -> None:
-        """Says what the book has to say about pools, each once."""
-        notices = list(self.book.notices)
-        self.book.notices.clear()
-        for notice in notices:
-            self.observers.warn(PoolUnlimited(self.clock(), notice.pool, notice.message))
-
-    def tell_started(self, frame: Execution, i: int, now: float) -> None:
-        """Somebody listens: an op started."""
-        self.observers.tell(OpStarted(now, frame.run.id, frame.run.graph, frame.key(i)))
-
-    def tell_ended(self, frame: Execution, i: int, now: float) -> None:
-        """Somebody listens: an op ended."""
-        self.observers.tell(OpEnded(now, frame.run.id, frame.run.graph, frame.key(i), frame.op_status(i)))
-
-    def _tell_blocked(self, now: float) -> None:
-        """Somebody listens: these became ready and were not admitted at once."""
-        fresh = self.fresh
-        self.fresh = []
-        for claim in fresh:
-            frame, i = claim.owner
-            if frame.claims[i] is claim and claim.waiting:
-                limits = tuple([one.name for one, n in claim.demand.needs if one.free - one.reserved < n])
-                self.observers.tell(OpBlocked(now, frame.run.id, frame.run.graph, frame.key(i), limits))
 
 
 def told_chain(claim: Claim) -> tuple[str, ...]:

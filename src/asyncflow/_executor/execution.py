@@ -21,17 +21,19 @@ from asyncflow.results import OpStatus
 if TYPE_CHECKING:
     from asyncflow._executor.run_state import RunState
     from asyncflow._limits import Claim, Demand, Limit
+    from asyncflow.options import PoolNeeds
 
 
 class Execution(Frame):
     """One plan while it runs on this loop.
 
     `claims` has the claim of every op that waits for limits or runs, `open` their number. `waited` has what each op
-    that was blocked waited for. `coroutines` keeps those of suspended ops, for reports on stuck ones.
+    that was blocked waited for. `answers` has what `pool=` functions said, which are asked only once.
     """
 
     __slots__ = (
         "alias",
+        "answers",
         "asked",
         "calls",
         "claims",
@@ -77,6 +79,7 @@ class Execution(Frame):
         self.demands: list[Demand | None] = []
         self.extra_demands: dict[tuple[int, int], Demand] = {}
         self.asked: dict[int, Demand] = {}
+        self.answers: dict[int, PoolNeeds] = {}
         self.orders: list[Order] = []
         self.plan_orders: list[Order] = self.orders
         self.waited: dict[int, Mapping[str, int]] = {}
@@ -129,6 +132,27 @@ class Execution(Frame):
     def op_status(self, i: int) -> OpStatus:
         """Returns the status of a node as users see it."""
         return STATUS[self.status[i]]
+
+    def count(self, status: OpStatus) -> int:
+        """Returns how many nodes have a status."""
+        return self.status.count(STATUS.index(status))
+
+    def awaited(self, i: int) -> list[int]:
+        """Returns the shown nodes, not ended yet, for which node `i` waits, directly or through inline steps."""
+        found: dict[int, None] = {}
+        seen = {i}
+        todo = [i]
+        while todo:
+            node = self.nodes[todo.pop()]
+            before = [*node.sources, *node.after, *([node.gate] if node.gate >= 0 else [])]
+            for j in [*before, *([node.items] if node.items >= 0 else [])]:
+                if j not in seen and not self.op_status(j).final:
+                    seen.add(j)
+                    if self.nodes[j].shown:
+                        found[j] = None
+                    else:
+                        todo.append(j)
+        return list(found)
 
     def needs_of(self, i: int) -> Mapping[str, int]:
         """Returns what op `i` asked of which limit, by the limit's name."""

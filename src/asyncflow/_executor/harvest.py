@@ -36,7 +36,8 @@ def result_of(frame: Execution) -> RunResult[Any]:
         output=output_of(frame) if status is RunStatus.SUCCEEDED else None,
         errors=errors_of(frame),
         ops=OpResults(where, _record),
-        waits=waits_of(frames),
+        waits=waits_of(frames, run.waited if frame is run.root else {}),
+        queued_at=run.queued_at,
         started_at=frame.started_at,
         ended_at=frame.ended_at,
         reason=run.reason,
@@ -58,9 +59,9 @@ def errors_of(frame: Execution) -> tuple[Exception, ...]:
     return tuple([error for error in errors if isinstance(error, Exception)])
 
 
-def waits_of(frames: list[Execution]) -> Mapping[str, float]:
-    """Returns the seconds blocked for each limit, summed exactly in nanoseconds over ops."""
-    total: dict[str, int] = {}
+def waits_of(frames: list[Execution], queued: Mapping[str, int]) -> Mapping[str, float]:
+    """Returns the seconds waited for each limit, summed exactly in nanoseconds over ops and the run itself."""
+    total: dict[str, int] = dict(queued)
     for frame in frames:
         for waits in frame.waited.values():
             for name, nanoseconds in waits.items():
@@ -97,11 +98,14 @@ def value_of(frame: Execution, *, single: bool) -> Any:  # noqa: ANN401 — what
     Raises:
         RunFailed: The ops that failed.
         RunCanceled: It was cancelled by somebody else.
+        RunRejected: It was refused while it was queued.
         OpSkipped: The op that was run alone skipped itself.
     """
     run = frame.run
     if run.interrupt is not None:
         raise run.interrupt
+    if run.rejection is not None:
+        raise run.rejection
     status = ending.status_of(frame)
     if status is RunStatus.SUCCEEDED:
         if single and frame.status[frame.plan.output] != SUCCEEDED:

@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from asyncflow._executor.ending import interrupt, settle, stop
+from asyncflow._executor.telling import tell_ended
 from asyncflow._executor.traces import noted, trimmed
 from asyncflow.errors import OpAborted, SelfCancelled
 
@@ -29,7 +30,7 @@ def op_succeeded(engine: Engine, claim: Claim, value: object, now: float) -> Non
     if frame.ready or frame.inline:
         engine.advance(frame, now)
     if engine.observed:
-        engine.tell_ended(frame, i, now)
+        tell_ended(engine, frame, i, now)
     if not frame.open:
         settle(engine, frame)
 
@@ -49,7 +50,7 @@ def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float) ->
         node_failed(engine, frame, i, as_failure(frame.key(i), error), now)
         engine.advance(frame, now)
     if engine.observed:
-        engine.tell_ended(frame, i, now)
+        tell_ended(engine, frame, i, now)
     if not frame.open:
         settle(engine, frame)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 from asyncflow.options import RunOptions
 from asyncflow.results import RunStatus
@@ -11,11 +12,16 @@ from asyncflow.results import RunStatus
 if TYPE_CHECKING:
     from anyio import CancelScope
 
+    from asyncflow._executor.deployment_state import DeploymentState
     from asyncflow._executor.engine import Engine
     from asyncflow._executor.execution import Execution
     from asyncflow._executor.scope_limits import ScopeLimits
     from asyncflow._executor.stepping import Suspended
     from asyncflow._limits import Claim, Party
+    from asyncflow.errors import RunRejected
+
+GRAPH_TAG: Final = "asyncflow/graph"
+"""The run tag that every run carries: the name of its graph."""
 
 
 class RunState:
@@ -24,35 +30,57 @@ class RunState:
     `suspended` and `scopes` have the coroutine and the cancel scope of every op that has suspended; `children` the
     executions that an op's body runs; `grace` is the timer that reports ops which outlive their cancellation.
     `interrupt` is a KeyboardInterrupt or SystemExit that an op raised: it ends the run and is raised as itself.
+
+    While it is queued, `ghosts` are its own claims; once it is admitted, `grant` has what it holds as a whole, and
+    `waited` what it waited for. `rejection` is why it was refused after it had been queued.
     """
 
     __slots__ = (
         "children",
+        "conflict",
+        "deadline",
         "deployment",
         "ended_at",
         "engine",
         "executions",
+        "ghosts",
         "grace",
+        "grant",
         "graph",
+        "home",
         "id",
         "interrupt",
         "limits",
         "options",
         "party",
+        "pools",
+        "queued_at",
         "reason",
+        "rejection",
         "root",
         "scopes",
         "started_at",
         "status",
         "suspended",
+        "tags",
+        "waited",
     )
 
     root: Execution
 
     def __init__(
-        self, run_id: str, graph: str, *, engine: Engine, options: RunOptions, party: Party, limits: ScopeLimits
+        self,
+        run_id: str,
+        graph: str,
+        *,
+        engine: Engine,
+        home: DeploymentState,
+        options: RunOptions,
+        party: Party,
+        limits: ScopeLimits,
     ) -> None:
         self.engine = engine
+        self.home = home
         self.deployment: object = None
         self.id = run_id
         self.graph = graph
@@ -62,6 +90,15 @@ class RunState:
         self.status = RunStatus.RUNNING
         self.reason: str | None = None
         self.interrupt: BaseException | None = None
+        self.tags: Mapping[str, str] = {**options.tags, GRAPH_TAG: graph}
+        self.conflict = graph if options.singleton and options.conflict_key is None else options.conflict_key
+        self.pools: frozenset[str] = frozenset()
+        self.ghosts: list[Claim] = []
+        self.grant: Claim | None = None
+        self.waited: Mapping[str, int] = {}
+        self.rejection: RunRejected | None = None
+        self.deadline: asyncio.TimerHandle | None = None
+        self.queued_at = 0.0
         self.started_at = 0.0
         self.ended_at = 0.0
         self.grace: asyncio.TimerHandle | None = None

@@ -25,6 +25,7 @@ class ScopeLimits:
     rules: tuple[TagLimit, ...]
     path: str
     made: dict[tuple[str, str | None, bool], Limit] = field(default_factory=dict[tuple[str, str | None, bool], Limit])
+    retired: list[Limit] = field(default_factory=list[Limit])
 
     @classmethod
     def of(
@@ -39,10 +40,18 @@ class ScopeLimits:
         """Makes the limits of a scope; a scope without any of its own is its parent."""
         if parent is not None and max_concurrent is None and not rules:
             return parent
-        cap = None
-        if max_concurrent is not None:
-            cap = core.limit(f"@max_concurrent:{path}" if path else "@max_concurrent", max_concurrent, named=False)
-        return cls(parent, cap, rules, path)
+        made = cls(parent, None, rules, path)
+        made.replace_cap(core, max_concurrent)
+        return made
+
+    def replace_cap(self, core: Admission, max_concurrent: int | None) -> None:
+        """Makes the cap where there was none, or takes it away where there shall be none any more."""
+        if max_concurrent is None:
+            self.retired.extend([] if self.cap is None else [self.cap])
+            self.cap = None
+        elif self.cap is None:
+            name = f"@max_concurrent:{self.path}" if self.path else "@max_concurrent"
+            self.cap = core.limit(name, max_concurrent, named=False)
 
     def needs(self, core: Admission, tags: Mapping[str, str]) -> Iterator[tuple[Limit, int]]:
         """Yields what an op with these tags asks of this scope and of all around it."""
@@ -58,8 +67,8 @@ class ScopeLimits:
 
     def tag_limit(self, core: Admission, rule: TagLimit, value: str) -> Limit:
         """Returns the limit that counts for a rule and a tag's value, made at its first use."""
-        each = rule.value is PER_VALUE
-        key = (rule.key, None if rule.value is None else value, each)
+        key = self.counter(rule, value)
+        each = key[2]
         limit = self.made.get(key)
         if limit is None:
             name = (
@@ -70,8 +79,14 @@ class ScopeLimits:
             limit = self.made[key] = core.limit(f"{name}:{self.path}" if self.path else name, rule.limit, named=False)
         return limit
 
+    @staticmethod
+    def counter(rule: TagLimit, value: str | None) -> tuple[str, str | None, bool]:
+        """Returns what tells the counter of a rule and a tag's value from others."""
+        return rule.key, None if rule.value is None else value, rule.value is PER_VALUE
+
     def own(self) -> Iterator[Limit]:
         """Yields the limits this scope made, to be dropped with it."""
         if self.cap is not None:
             yield self.cap
         yield from self.made.values()
+        yield from self.retired

@@ -24,6 +24,7 @@ from asyncflow._executor.ending import end_children
 from asyncflow._executor.outcome import op_failed, op_succeeded
 from asyncflow._executor.spawn import current_task
 from asyncflow._executor.stepping import Suspended, carry, ended_early, first_step
+from asyncflow._executor.telling import tell_started
 from asyncflow._scheduler import BLOCKED, RUNNING
 
 if TYPE_CHECKING:
@@ -115,10 +116,10 @@ def begin_op(engine: Engine, frame: Execution, i: int, claim: Claim, now: float)
     """An admitted op is about to take its first step."""
     frame.status[i] = RUNNING
     frame.started[i] = now
-    if claim.granted_at != claim.enqueued_at:
+    if claim.granted_at != claim.enqueued_at and claim.ghost is None:  # a ghost's wait was its run's
         frame.waited[i] = claim.waits()
     if engine.observed:
-        engine.tell_started(frame, i, now)
+        tell_started(engine, frame, i, claim, now)
 
 
 async def finish_op(engine: Engine, suspended: Suspended, scope: CancelScope) -> BaseException | None:

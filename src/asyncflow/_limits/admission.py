@@ -299,6 +299,10 @@ class Admission(Tuning):
         made._round = Round(state)
         return made
 
+    def apply(self, changes):
+        from asyncflow._limits.batch import apply
+        return apply(self, changes)
+
     def check(self) -> None:
         """Recomputes what is kept beside the grants and waiters; for tests and doubts.
 

@@ -120,6 +120,11 @@ class Claim:
         return self.state is WAITING
 
     @property
+    def granted(self) -> bool:
+        """True from its admission until it ends."""
+        return self.state is GRANTED
+
+    @property
     def asked(self) -> Demand:
         """What must fit for it to start: its demand, for a ghost together with its root's."""
         return self.demand if self.ghost is None else self.ghost.demand

@@ -1,5 +1,6 @@
-"""Observers: who listens to what happens. They never change, slow or break a run."""
+"""Who listens: observers and streams of events, and the log. None of them can change or break a run."""
 
 from asyncflow._observers.observers import Observer, Observers
+from asyncflow._observers.stream import EventStream
 
-__all__ = ["Observer", "Observers"]
+__all__ = ["EventStream", "Observer", "Observers"]

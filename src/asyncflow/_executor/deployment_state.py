@@ -1,0 +1,44 @@
+"""What all runs of one deployment share on one loop: its limits, its queue, and who has which conflict key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncflow._executor.engine import Engine
+    from asyncflow._executor.run_state import RunState
+    from asyncflow._limits import Claim, LimitBook, RunBook
+
+
+class DeploymentState:
+    """The state of one deployment, or of one branch of it, in an engine.
+
+    A branch has its own beside its parent's, in the same engine: one core decides for all of them.
+
+    Args:
+        name: The deployment's name.
+        engine: Where it lives.
+        pools: Its pools; a branch may have its parent's.
+        runs: What its runs ask for as a whole.
+        max_queued: How many of its runs may wait in the queue; None is no bound.
+
+    Attributes:
+        queued: Its runs that are not admitted, by id, in order of submission.
+        conflicts: Its live runs that have a conflict key.
+        buffered: The grants of runs that were admitted although all their roots are blocked.
+    """
+
+    __slots__ = ("buffered", "conflicts", "engine", "max_queued", "name", "pools", "queued", "runs")
+
+    def __init__(self, name: str, *, engine: Engine, pools: LimitBook, runs: RunBook, max_queued: int | None) -> None:
+        self.name = name
+        self.engine = engine
+        self.pools = pools
+        self.runs = runs
+        self.max_queued = max_queued
+        self.queued: dict[str, RunState] = {}
+        self.conflicts: dict[str, list[RunState]] = {}
+        self.buffered: dict[RunState, Claim] = {}
+
+    def __repr__(self) -> str:
+        return f"<state of deployment {self.name} queued={len(self.queued)}>"

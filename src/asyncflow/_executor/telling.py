@@ -1,0 +1,94 @@
+"""Telling who waits, who was let in, and what a change of limits leaves impossible. Called while somebody listens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asyncflow._observers import EventStream, Observer
+from asyncflow.events import NeverFits, OpBlocked, OpEnded, OpStarted, OpUnblocked, PoolUnlimited, RunBlocked
+from asyncflow.results import RunStatus
+
+if TYPE_CHECKING:
+    from asyncflow._executor.engine import Engine
+    from asyncflow._executor.execution import Execution
+    from asyncflow._executor.run_state import RunState
+    from asyncflow._limits import Claim, LimitBook
+
+
+def tell_started(engine: Engine, frame: Execution, i: int, claim: Claim, now: float) -> None:
+    """An op started; one that had to wait was let in."""
+    run = frame.run
+    if claim.granted_at != claim.enqueued_at and claim.ghost is None:
+        waited = (claim.granted_at - claim.enqueued_at) / 1_000_000_000
+        engine.observers.tell(OpUnblocked(now, run.id, run.graph, frame.key(i), waited))
+    engine.observers.tell(OpStarted(now, run.id, run.graph, frame.key(i)))
+
+
+def tell_ended(engine: Engine, frame: Execution, i: int, now: float) -> None:
+    """An op ended."""
+    engine.observers.tell(OpEnded(now, frame.run.id, frame.run.graph, frame.key(i), frame.op_status(i)))
+
+
+def tell_notices(engine: Engine, book: LimitBook) -> None:
+    """Says what a book has to say about pools, each once."""
+    notices, book.notices = book.notices, []
+    for notice in notices:
+        engine.observers.warn(PoolUnlimited(engine.clock(), notice.pool, notice.message))
+
+
+def tell_blocked(engine: Engine, now: float) -> None:
+    """These came, or wait under limits that changed, and were not admitted by this round."""
+    fresh, engine.fresh = engine.fresh, []
+    for claim in fresh:
+        frame, i = claim.owner
+        if frame.claims[i] is claim and claim.waiting:
+            limits = tuple([limit.name for limit in engine.core.short_limits(claim)])
+            engine.observers.tell(OpBlocked(now, frame.run.id, frame.run.graph, frame.key(i), limits))
+    runs, engine.fresh_runs = engine.fresh_runs, []
+    for run in runs:
+        if run.status is RunStatus.QUEUED:
+            short = {limit.name: None for claim in run.ghosts for limit in engine.core.short_limits(claim)}
+            engine.observers.tell(RunBlocked(now, run.id, run.graph, tuple(short)))
+
+
+def tell_blocked_anew(engine: Engine) -> None:
+    """Limits changed: whoever still waits after the next round is told as blocked again."""
+    engine.fresh_runs = [run for run in engine.runs.values() if run.status is RunStatus.QUEUED]
+    engine.fresh = [
+        claim
+        for run in engine.runs.values()
+        for execution in run.executions
+        for claim in execution.claims
+        if claim is not None and claim.waiting
+    ]
+
+
+def warn_never_fits(engine: Engine) -> None:
+    """Limits changed: names every waiter whose demand no limit can meet any more. It waits; nothing is refused."""
+    now = engine.clock()
+    for run in engine.runs.values():
+        for claim in run.ghosts:
+            for limit, _ in engine.core.fits_ever(claim.asked):
+                engine.observers.warn(NeverFits(now, run.id, run.graph, "", limit.name))
+        for execution in run.executions:
+            for i, waiter in enumerate(execution.claims):
+                if waiter is not None and waiter.waiting:
+                    for limit, _ in engine.core.fits_ever(waiter.demand):
+                        engine.observers.warn(NeverFits(now, run.id, run.graph, execution.key(i), limit.name))
+
+
+def run_events(engine: Engine, run: RunState, *, buffer: int) -> EventStream:
+    """Returns the events of one run from now on, until it has ended."""
+
+    def subscribe(observer: Observer) -> None:
+        engine.observers.add(observer)
+        engine.observed = True
+
+    def unsubscribe(observer: Observer) -> None:
+        engine.observers.remove(observer)
+        engine.observed = engine.observers.listening
+
+    stream = EventStream(subscribe, unsubscribe, buffer=buffer, run_id=run.id)
+    if run.status.final:
+        stream.close()
+    return stream

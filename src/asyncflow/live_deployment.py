@@ -1,0 +1,301 @@
+"""The live side of a deployment: its engine on this loop, and everything that can be done to it while it runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from typing import Any
+
+from asyncflow import _executor as executor
+from asyncflow._executor import Block, DeploymentState, Engine, PoolLimiter
+from asyncflow._limits import Admission, Explanation, LimitBook, RunBook
+from asyncflow._observers import EventStream, Observer, Observers
+from asyncflow.errors import ConfigurationError
+from asyncflow.ids import check_name
+from asyncflow.open_deployments import running_loop
+from asyncflow.options import (
+    UNSET,
+    PoolNeeds,
+    PoolOption,
+    TagLimit,
+    Unset,
+    check_limit,
+    check_pool_name,
+    check_pool_needs,
+    check_positive,
+    check_priority,
+)
+from asyncflow.quotas import Numbers
+from asyncflow.views import (
+    DeploymentSnapshot,
+    Preview,
+    explain_op,
+    explain_run,
+    place_of,
+    preview_of,
+    snapshot_of,
+    state_of,
+)
+
+
+class LiveDeployment:
+    """What `Deployment` and its branches have in common.
+
+    Args:
+        name: Its name.
+        numbers: Its limits.
+        threads: How many plain functions run at once; None is unlimited.
+        max_overtakes: How often a waiter may be passed over before free units are kept for it.
+        cancel_grace: Seconds after which an op that was cancelled and still runs is reported.
+    """
+
+    def __init__(
+        self, name: str, numbers: Numbers, *, threads: int | None, max_overtakes: int, cancel_grace: float
+    ) -> None:
+        self.name = check_name(name, field="name")
+        self._numbers = numbers
+        self._threads = check_limit(threads, field="threads")
+        if type(max_overtakes) is not int or max_overtakes < 1:
+            raise ConfigurationError(f"max_overtakes must be a whole number of at least 1, got {max_overtakes!r:.40}")
+        self._max_overtakes = max_overtakes
+        self._cancel_grace = check_positive(cancel_grace, field="cancel_grace")
+        self._observers = Observers()
+        self._engine: Engine | None = None
+        self._home: DeploymentState | None = None
+
+    # ── slots for other code ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def slots(
+        self,
+        pool: PoolOption,
+        *,
+        priority: int = 0,
+        label: str | None = None,
+        fair_key: Hashable | None = None,
+        weight: float = 1.0,
+    ) -> contextlib.AbstractAsyncContextManager[None]:
+        """Returns a block that holds slots of pools: `async with deployment.slots({"db": 2}):`.
+
+        It waits in line with all ops. Inside an op it is a child of it, and may borrow what the op holds; elsewhere
+        it has a group of its own, unless `fair_key` is given. Cancelled while it waits, it holds nothing.
+
+        Args:
+            pool: As an op's `pool=`, but no function.
+            priority: As a run's; inside an op the op's run's counts.
+            label: What snapshots call it.
+            fair_key: Whose share it uses.
+            weight: How much that share counts.
+
+        Raises:
+            ConfigurationError: for something it cannot mean.
+            DemandError: on entering, where it asks for more than a limit can ever give.
+            DeadlockError: on entering, where no release could ever start it.
+        """
+        needs = check_pool_needs(pool)
+        called = f"slots({pool!r})" if label is None else check_name(label, field="label")
+        return self._slots(needs, called, check_priority(priority), fair_key, check_positive(weight, field="weight"))
+
+    @contextlib.asynccontextmanager
+    async def _slots(
+        self, needs: PoolNeeds, label: str, priority: int, fair_key: Hashable | None, weight: float
+    ) -> AsyncIterator[None]:
+        engine, home = self.place()
+        block = Block(engine, home, needs, label=label, priority=priority, fair_key=fair_key, weight=weight)
+        block.enqueue()
+        await block.granted_or_withdrawn()
+        try:
+            yield
+        finally:
+            block.leave()
+
+    def limiter(self, pool: str) -> PoolLimiter:
+        """Returns a pool with the interface of anyio's `CapacityLimiter`, for libraries that take one."""
+        name = check_pool_name(pool)
+
+        def resize(limit: int | None) -> None:
+            self._tune(self._numbers.tuned(pools={name.partition(":")[0]: limit}))
+
+        return PoolLimiter(self.place, name, resize)
+
+    # ── tuning ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def tune(
+        self,
+        *,
+        max_concurrent_runs: int | None | Unset = UNSET,
+        max_queued: int | None | Unset = UNSET,
+        tag_concurrency_limits: Sequence[TagLimit] | Unset = UNSET,
+        default_limit: int | None | Unset = UNSET,
+        pools: Mapping[str, Any] | Unset = UNSET,
+        max_concurrent_branch_deployment_runs: int | None | Unset = UNSET,
+    ) -> None:
+        """Changes limits while runs wait and run: all that is given or, where something does not fit, nothing.
+
+        Upward it takes effect at once, downward as holders end: nothing is cancelled. Rule lists replace, pools
+        merge. None is unlimited, 0 paused; for a pool `"default"` follows `default_limit` again.
+
+        Args:
+            max_concurrent_runs: How many runs are admitted at once.
+            max_queued: How many runs may wait in the queue.
+            tag_concurrency_limits: The run-tag rules.
+            default_limit: For pools nobody gave a limit.
+            pools: Limits by pool: a number, or `{"limit": 5, "per_key": 1}`.
+            max_concurrent_branch_deployment_runs: The cap over the runs of all branches.
+
+        Raises:
+            ConfigurationError: naming the field that does not fit; nothing was changed.
+        """
+        self._tune(
+            self._numbers.tuned(
+                max_concurrent_runs=max_concurrent_runs,
+                max_queued=max_queued,
+                tag_concurrency_limits=tag_concurrency_limits,
+                default_limit=default_limit,
+                pools=pools,
+                max_concurrent_branch_deployment_runs=max_concurrent_branch_deployment_runs,
+            )
+        )
+
+    def preview(
+        self,
+        *,
+        max_concurrent_runs: int | None | Unset = UNSET,
+        tag_concurrency_limits: Sequence[TagLimit] | Unset = UNSET,
+        default_limit: int | None | Unset = UNSET,
+        pools: Mapping[str, Any] | Unset = UNSET,
+        max_concurrent_branch_deployment_runs: int | None | Unset = UNSET,
+    ) -> Preview:
+        """Tells what would start because of a change, and what would stay: a round of the real core, on a copy.
+
+        Raises:
+            ConfigurationError: as `tune` would.
+        """
+        numbers = self._numbers.tuned(
+            max_concurrent_runs=max_concurrent_runs,
+            tag_concurrency_limits=tag_concurrency_limits,
+            default_limit=default_limit,
+            pools=pools,
+            max_concurrent_branch_deployment_runs=max_concurrent_branch_deployment_runs,
+        )
+        engine, home = self.place()
+        return preview_of(engine, executor.Redrawing(engine, home, numbers.pools, numbers.runs))
+
+    async def pause(self, *, pool: str | None = None) -> None:
+        """Lets nothing start any more, in one pool, or without one no run of the queue; what runs goes on."""
+        self._pause(pool, paused=True)
+
+    async def resume(self, *, pool: str | None = None) -> None:
+        """Lets start again what was paused."""
+        self._pause(pool, paused=False)
+
+    async def set_priority(self, run_id: str, priority: int) -> None:
+        """Gives a live run another priority, queued or running.
+
+        Raises:
+            ConfigurationError: where no live run has that id.
+        """
+        engine = self.engine_here()
+        executor.set_priority(engine, state_of(engine, run_id), check_priority(priority))
+
+    def _tune(self, numbers: Numbers) -> None:
+        engine, home = self.place()
+        for name in numbers.pools.pools.keys() - self._numbers.pools.pools.keys():
+            executor.tell_unknown_pool(engine, home, name)
+        executor.Redrawing(engine, home, numbers.pools, numbers.runs).make()
+        self._numbers = numbers
+        home.max_queued = numbers.max_queued
+
+    def _pause(self, pool: str | None, *, paused: bool) -> None:
+        if pool is None:
+            self._tune(self._numbers.with_pause(paused=paused))
+            return
+        engine, home = self.place()
+        name = check_pool_name(pool)
+        known = home.pools.table.known(home.pools.prefix + name)
+        if known is None and ":" in name:
+            raise ConfigurationError(f"pool key {name!r} is not in use, so there is nothing to pause")
+        executor.pause(engine, home.pools.pool(name) if known is None else known, paused=paused)
+
+    # ── looking ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def snapshot(self) -> DeploymentSnapshot:
+        """Returns every limit with its holders and its waiters in order, and every live run, as frozen data."""
+        return snapshot_of(self.engine_here())
+
+    def explain(self, run_id: str, op_key: str | None = None) -> Explanation:
+        """Tells why a live run, or an op of it, does not run.
+
+        Raises:
+            ConfigurationError: where there is no such live run or op.
+        """
+        engine = self.engine_here()
+        state = state_of(engine, run_id)
+        return explain_run(engine, state) if op_key is None else explain_op(engine, state, op_key)
+
+    def events(self, *, buffer: int = 10_000) -> EventStream:
+        """Returns an async iterator over all events from now on.
+
+        At most `buffer` of them wait to be read; then the oldest are dropped, and an `EventsDropped` says how many.
+        """
+        if type(buffer) is not int or buffer < 1:
+            raise ConfigurationError(f"buffer must be a whole number of at least 1, got {buffer!r:.40}")
+        return EventStream(self.subscribe, self.unsubscribe, buffer=buffer)
+
+    def subscribe(self, observer: Observer) -> None:
+        """Calls `observer(event)` for every event from now on. What it raises never reaches a run.
+
+        Raises:
+            ConfigurationError: for something that cannot be called.
+        """
+        if not callable(observer):
+            raise ConfigurationError(f"an observer is called with each event; {type(observer).__name__} cannot be")
+        self._observers.add(observer)
+        if self._engine is not None:
+            self._engine.observed = True
+
+    def unsubscribe(self, observer: Observer) -> None:
+        """Stops telling `observer`."""
+        self._observers.remove(observer)
+        if self._engine is not None:
+            self._engine.observed = self._observers.listening
+
+    # ── the engine ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def place(self) -> tuple[Engine, DeploymentState]:
+        """Returns the engine on the running loop, and this deployment's state in it."""
+        engine = self.engine_here()
+        if self._home is None or self._home.engine is not engine:
+            self._home = self._new_home(engine)
+        return engine, self._home
+
+    def engine_here(self) -> Engine:
+        """Returns the engine on the running loop, a new one where the last one's loop is gone.
+
+        Raises:
+            ConfigurationError: where another loop uses the deployment now.
+        """
+        loop = running_loop()
+        engine = self._engine
+        if engine is not None and engine.loop is loop and not engine.broken:
+            return engine
+        if engine is not None and engine.runs and not engine.broken and not engine.loop.is_closed():
+            raise ConfigurationError(
+                f"deployment {self.name!r} has runs on another event loop; use one deployment for each loop"
+            )
+        core = Admission(max_overtakes=self._max_overtakes, describe=lambda owner: str(place_of(owner)))
+        self._engine = Engine(core, threads=self._threads, observers=self._observers, cancel_grace=self._cancel_grace)
+        return self._engine
+
+    def _new_home(self, engine: Engine) -> DeploymentState:
+        numbers = self._numbers
+        return DeploymentState(
+            self.name,
+            engine=engine,
+            pools=LimitBook(engine.core, numbers.pools),
+            runs=RunBook(engine.core, numbers.runs),
+            max_queued=numbers.max_queued,
+        )
+
+    def uses(self, engine: Engine) -> bool:
+        """True where `engine` is this deployment's."""
+        return self._engine is engine

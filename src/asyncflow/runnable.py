@@ -1,0 +1,49 @@
+"""What the doors hand in: an op or a graph with its options."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+
+from asyncflow.options import RunOptions
+
+if TYPE_CHECKING:
+    from asyncflow._plan import Plan
+    from asyncflow.deployment import Deployment
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Submittable(Protocol[R_co]):
+    """An op or a graph, with its options."""
+
+    @property
+    def deployment(self) -> Deployment | None:
+        """The deployment it is bound to."""
+        ...
+
+    @property
+    def run_options(self) -> RunOptions:
+        """How its runs are limited and ordered."""
+        ...
+
+    @property
+    def single(self) -> bool:
+        """True for an op: alone it raises its own exception."""
+        ...
+
+    def on(self, deployment: Deployment) -> Self:
+        """Returns a copy whose runs belong to `deployment`."""
+        ...
+
+    def wire(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, deployment: object = None) -> Plan:
+        """Returns the plan for these inputs."""
+        ...
+
+    def input_values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Returns the values of the plan's inputs, in their order."""
+        ...
+
+    def run(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R_co]:
+        """Runs it and returns the value."""
+        ...

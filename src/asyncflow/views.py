@@ -1,0 +1,225 @@
+"""What people see of a live deployment: places instead of claims, snapshots, explanations, previews. Frozen data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import cast
+
+from asyncflow._executor import THE_RUN, Engine, Execution, Redrawing, RunState
+from asyncflow._limits import Changes, Claim, Explanation, LimitView, Snapshot
+from asyncflow.errors import ConfigurationError, did_you_mean
+from asyncflow.results import OpStatus, RunStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Who holds or waits for a limit: an op of a run, or with an empty `op` the run as a whole."""
+
+    run_id: str
+    graph: str
+    op: str
+
+    def __str__(self) -> str:
+        return f"{self.graph}/{self.op} of run {self.run_id}" if self.op else f"run {self.run_id} of {self.graph}"
+
+
+def place_of(owner: object) -> object:
+    """Returns what people call the owner of a claim."""
+    if not isinstance(owner, tuple):
+        return str(owner)
+    frame, i = cast("tuple[Execution, int]", owner)
+    return Place(frame.run.id, frame.run.graph, "" if i == THE_RUN else frame.key(i))
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A live run.
+
+    Attributes:
+        run_id: Its id.
+        graph: The name of its graph or op.
+        deployment: The deployment, or branch, it belongs to.
+        status: Where it stands.
+        priority: Its priority now.
+        tags: Its run tags.
+        queued_at: When it was submitted, on the loop's clock.
+        started_at: When it was admitted; None while it is queued.
+        running: How many of its ops run.
+        blocked: How many wait for limits.
+    """
+
+    run_id: str
+    graph: str
+    deployment: str
+    status: RunStatus
+    priority: int
+    tags: Mapping[str, str]
+    queued_at: float
+    started_at: float | None
+    running: int
+    blocked: int
+
+
+def run_view(run: RunState) -> RunView:
+    """Returns where a run stands."""
+    running = sum([execution.count(OpStatus.RUNNING) for execution in run.executions])
+    queued = run.status is RunStatus.QUEUED
+    return RunView(
+        run_id=run.id,
+        graph=run.graph,
+        deployment=run.home.name,
+        status=run.status,
+        priority=run.party.priority,
+        tags=run.tags,
+        queued_at=run.queued_at,
+        started_at=None if queued else run.started_at,
+        running=running,
+        blocked=0 if queued else sum([execution.open for execution in run.executions]) - running,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentSnapshot(Snapshot):
+    """Every limit in order of creation, and every live run in order of submission."""
+
+    queued: tuple[RunView, ...]
+    running: tuple[RunView, ...]
+
+    def pool(self, name: str) -> LimitView:
+        """Returns the limit of a pool.
+
+        Raises:
+            KeyError: where there is none.
+        """
+        return self.limit(name)
+
+
+def snapshot_of(engine: Engine) -> DeploymentSnapshot:
+    """Returns the core's snapshot with owners as people call them, and the live runs."""
+    snapshot = engine.core.snapshot()
+    views = [
+        replace(
+            view,
+            holders=tuple([replace(holder, owner=place_of(holder.owner)) for holder in view.holders]),
+            waiters=tuple([replace(waiter, owner=place_of(waiter.owner)) for waiter in view.waiters]),
+        )
+        for view in snapshot.limits
+    ]
+    runs = [run_view(run) for run in engine.runs.values()]
+    return DeploymentSnapshot(
+        at=snapshot.at,
+        limits=tuple(views),
+        queued=tuple([run for run in runs if run.status is RunStatus.QUEUED]),
+        running=tuple([run for run in runs if run.status is not RunStatus.QUEUED]),
+    )
+
+
+def state_of(engine: Engine, run_id: object) -> RunState:
+    """Returns a live run.
+
+    Raises:
+        ConfigurationError: where no live run has that id.
+    """
+    if not isinstance(run_id, str):
+        raise ConfigurationError(f"a run is named by its id, a string, not by {type(run_id).__name__}; use `run.id`")
+    state = engine.runs.get(run_id)
+    if state is None:
+        raise ConfigurationError(f"no live run has the id {run_id!r:.220}{did_you_mean(run_id, engine.runs)}")
+    return state
+
+
+def explain_run(engine: Engine, run: RunState) -> Explanation:
+    """Tells why a run is not admitted; for one that is, which limits hold up its ops."""
+    if run.status is RunStatus.QUEUED:
+        return merged([explain_claim(engine, claim) for claim in run.ghosts], run.status)
+    blocked = [
+        claim
+        for execution in run.executions
+        for i, claim in enumerate(execution.claims)
+        if claim is not None and execution.op_status(i) is OpStatus.BLOCKED
+    ]
+    if not blocked:
+        return Explanation(run.status, (), ())
+    return replace(explain_claim(engine, blocked[0]), state=run.status)
+
+
+def explain_op(engine: Engine, run: RunState, op_key: object) -> Explanation:
+    """Tells why the op of this key does not run.
+
+    Raises:
+        ConfigurationError: where the run has no such op.
+    """
+    if not isinstance(op_key, str):
+        raise ConfigurationError(f"an op is named by its key, a string, not by {type(op_key).__name__}")
+    keys: list[str] = []
+    for execution in run.executions:
+        for i, node in enumerate(execution.nodes):
+            key = execution.key(i)
+            if key != op_key or not node.shown:
+                keys.extend([key] if node.shown else [])
+                continue
+            claim, status = execution.claims[i], execution.op_status(i)
+            if claim is not None and status is OpStatus.BLOCKED:
+                return replace(explain_claim(engine, claim), state=status)
+            if run.status is RunStatus.QUEUED and status is OpStatus.WAITING and not node.waits_for:
+                return explain_run(engine, run)
+            before = tuple([f"the end of {execution.key(j)}" for j in execution.awaited(i)])
+            return Explanation(status, (), before if status is OpStatus.WAITING else ())
+    raise ConfigurationError(f"run {run.id} of {run.graph} has no op {op_key!r:.220}{did_you_mean(op_key, keys)}")
+
+
+def explain_claim(engine: Engine, claim: Claim) -> Explanation:
+    """Returns the core's explanation with owners as people call them."""
+    explanation = engine.core.explain(claim)
+    blockers = [
+        replace(blocker, holders=tuple([(place_of(owner), amount) for owner, amount in blocker.holders]))
+        for blocker in explanation.blockers
+    ]
+    return replace(explanation, blockers=tuple(blockers))
+
+
+def merged(explanations: Iterable[Explanation], status: RunStatus) -> Explanation:
+    """Returns one explanation for a run that may start in several ways: all blockers, and what would start any."""
+    found = list(explanations)
+    blockers = {(one.limit, one.needed): one for each in reversed(found) for one in each.blockers}
+    helpful = dict.fromkeys([change for each in found for change in each.unblocked_by])
+    if not found:
+        return Explanation(status, (), ())
+    return replace(found[0], state=status, blockers=tuple(reversed(blockers.values())), unblocked_by=tuple(helpful))
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a change of limits would do in its first round.
+
+    Attributes:
+        starts: Who would start because of it, in order.
+        stays: Who would still wait.
+        never: Who asks for more than a limit could then ever give.
+    """
+
+    starts: tuple[object, ...]
+    stays: tuple[object, ...]
+    never: tuple[object, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{place} would start" for place in self.starts]
+        lines.extend([f"{place} would wait for ever" for place in self.never])
+        lines.append(f"{len(self.stays)} would go on waiting")
+        return "\n".join(lines)
+
+
+def preview_of(engine: Engine, redrawing: Redrawing) -> Preview:
+    """Returns what a change would do, decided by a round of the core on a copy."""
+    anyway = set(engine.core.preview(Changes()).starts)
+    decided = engine.core.preview(redrawing.changes)
+    return Preview(
+        starts=_places([claim for claim in decided.starts if claim not in anyway]),
+        stays=_places(decided.stays),
+        never=_places(decided.never),
+    )
+
+
+def _places(claims: Iterable[Claim]) -> tuple[object, ...]:
+    return tuple(dict.fromkeys([place_of(claim.owner) for claim in claims]))
