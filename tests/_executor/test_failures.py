@@ -1,6 +1,7 @@
 """What ops raise, and what becomes of the rest."""
 
 import asyncio
+import dataclasses
 import traceback
 
 import anyio
@@ -419,3 +420,108 @@ def test_an_op_whose_eager_child_outlives_it() -> None:
         "leaves": "SUCCEEDED",
         "leaves/good": "SUCCEEDED",
     }
+
+
+def refuses(*args: object, **kwargs: object) -> None:
+    """A method of an exception that must never be asked by whoever only reports it."""
+    raise RuntimeError("an exception's own method was called")
+
+
+class Hostile:
+    """A note that answers `==` with an error."""
+
+    __eq__ = refuses  # type: ignore[assignment]  — raises on purpose
+    __hash__ = None  # type: ignore[assignment]  — as Python does beside `__eq__`
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenError(Exception):
+    code: int = 1
+
+
+class RefusesNotes(Exception):
+    add_note = refuses  # type: ignore[assignment]  — raises on purpose
+
+
+class RefusesTraceback(Exception):
+    with_traceback = refuses  # type: ignore[assignment]  — raises on purpose
+
+
+class AnswersOtherwise(Exception):
+    def with_traceback(self, trace: object) -> int:  # type: ignore[override]  — wrong on purpose
+        return 3
+
+
+class NotesOfTheClass(Exception):
+    __notes__ = "a text"  # type: ignore[assignment]  — no list on purpose
+
+
+class NotesInSlots(Exception):
+    __slots__ = ("__notes__",)
+
+
+class NotesInATuple(Exception):
+    def __init__(self) -> None:
+        self.__notes__ = ("a note",)  # type: ignore[assignment]  — no list on purpose
+
+
+class HostileNotes(Exception):
+    def __init__(self) -> None:
+        self.__notes__ = [Hostile()]  # type: ignore[list-item]  — no string on purpose
+
+
+class RefusesAll(Exception):
+    __eq__ = __str__ = __repr__ = __bool__ = __len__ = __getattr__ = __setattr__ = __hash__ = refuses  # type: ignore[assignment]  — raises on purpose
+
+
+@pytest.mark.parametrize("way", ["async", "suspended", "thread"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        FrozenError, RefusesNotes, RefusesTraceback, AnswersOtherwise, NotesOfTheClass, NotesInSlots, NotesInATuple,
+        HostileNotes, RefusesAll,
+    ],
+)  # fmt: skip
+def test_an_exception_that_refuses_to_be_noted_is_reported_as_itself(kind: type[Exception], way: str) -> None:
+    """No code of an exception is run to note the op on it: the run reports it, and the deployment goes on."""
+
+    @op
+    async def at_once() -> None:
+        raise kind()
+
+    @op
+    async def later() -> None:
+        await anyio.sleep(1)
+        raise kind()
+
+    @op
+    def on_a_thread() -> None:
+        raise kind()
+
+    failing = {"async": at_once, "suspended": later, "thread": on_a_thread}[way]
+
+    @graph
+    def mixed() -> object:
+        return failing(), failing.settled(), good.after(failing())(2), good(3)
+
+    async def main() -> tuple[list[type], list[str], int]:
+        deployment = Deployment("guarded")
+        beside = asyncio.ensure_future(deployment.run(good, 4))
+        result = await mixed.on(deployment).try_run()
+        found = sorted({record.status.value for record in result.ops.values()})
+        return [type(error) for error in result.errors], found, await beside + await deployment.run(good, 5)
+
+    expected = ([kind, kind], ["ABANDONED", "FAILED", "SUCCEEDED"], 9)
+    assert run_virtual(main) == expected
+
+
+def test_a_frozen_exception_still_carries_the_note() -> None:
+    """What refuses attributes keeps the note all the same, and its traceback begins in the user's op."""
+
+    @op
+    async def fails() -> None:
+        raise FrozenError(7)
+
+    with pytest.raises(FrozenError) as caught:
+        run_virtual(fails.run)
+    assert caught.value.__notes__ == ["asyncflow: op fails/fails, attempt 1"]
