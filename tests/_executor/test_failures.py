@@ -430,8 +430,8 @@ def refuses(*args: object, **kwargs: object) -> None:
 class Hostile:
     """A note that answers `==` with an error."""
 
-    __eq__ = refuses  # type: ignore[assignment]  — raises on purpose
-    __hash__ = None  # type: ignore[assignment]  — as Python does beside `__eq__`
+    __eq__ = refuses
+    __hash__ = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -439,47 +439,47 @@ class FrozenError(Exception):
     code: int = 1
 
 
-class RefusesNotes(Exception):
-    add_note = refuses  # type: ignore[assignment]  — raises on purpose
+class RefusesNotesError(Exception):
+    add_note = refuses
 
 
-class RefusesTraceback(Exception):
-    with_traceback = refuses  # type: ignore[assignment]  — raises on purpose
+class RefusesTracebackError(Exception):
+    with_traceback = refuses
 
 
-class AnswersOtherwise(Exception):
-    def with_traceback(self, trace: object) -> int:  # type: ignore[override]  — wrong on purpose
-        return 3
+class AnswersOtherwiseError(Exception):
+    def with_traceback(self, trace: object) -> object:
+        return trace, 3
 
 
-class NotesOfTheClass(Exception):
-    __notes__ = "a text"  # type: ignore[assignment]  — no list on purpose
+class NotesOfTheClassError(Exception):
+    __notes__ = "a text"
 
 
-class NotesInSlots(Exception):
+class NotesInSlotsError(Exception):
     __slots__ = ("__notes__",)
 
 
-class NotesInATuple(Exception):
+class NotesInATupleError(Exception):
     def __init__(self) -> None:
-        self.__notes__ = ("a note",)  # type: ignore[assignment]  — no list on purpose
+        self.__notes__ = ("a note",)
 
 
-class HostileNotes(Exception):
+class HostileNotesError(Exception):
     def __init__(self) -> None:
-        self.__notes__ = [Hostile()]  # type: ignore[list-item]  — no string on purpose
+        self.__notes__ = [Hostile()]
 
 
-class RefusesAll(Exception):
-    __eq__ = __str__ = __repr__ = __bool__ = __len__ = __getattr__ = __setattr__ = __hash__ = refuses  # type: ignore[assignment]  — raises on purpose
+class RefusesAllError(Exception):
+    __eq__ = __str__ = __repr__ = __bool__ = __len__ = __getattr__ = __setattr__ = __hash__ = refuses
 
 
 @pytest.mark.parametrize("way", ["async", "suspended", "thread"])
 @pytest.mark.parametrize(
     "kind",
     [
-        FrozenError, RefusesNotes, RefusesTraceback, AnswersOtherwise, NotesOfTheClass, NotesInSlots, NotesInATuple,
-        HostileNotes, RefusesAll,
+        FrozenError, RefusesNotesError, RefusesTracebackError, AnswersOtherwiseError, NotesOfTheClassError, NotesInSlotsError, NotesInATupleError,
+        HostileNotesError, RefusesAllError,
     ],
 )  # fmt: skip
 def test_an_exception_that_refuses_to_be_noted_is_reported_as_itself(kind: type[Exception], way: str) -> None:
