@@ -478,10 +478,17 @@ class RefusesAllError(Exception):
 @pytest.mark.parametrize(
     "kind",
     [
-        FrozenError, RefusesNotesError, RefusesTracebackError, AnswersOtherwiseError, NotesOfTheClassError, NotesInSlotsError, NotesInATupleError,
-        HostileNotesError, RefusesAllError,
+        FrozenError,
+        RefusesNotesError,
+        RefusesTracebackError,
+        AnswersOtherwiseError,
+        NotesOfTheClassError,
+        NotesInSlotsError,
+        NotesInATupleError,
+        HostileNotesError,
+        RefusesAllError,
     ],
-)  # fmt: skip
+)
 def test_an_exception_that_refuses_to_be_noted_is_reported_as_itself(kind: type[Exception], way: str) -> None:
     """No code of an exception is run to note the op on it: the run reports it, and the deployment goes on."""
 
@@ -525,3 +532,65 @@ def test_a_frozen_exception_still_carries_the_note() -> None:
     with pytest.raises(FrozenError) as caught:
         run_virtual(fails.run)
     assert caught.value.__notes__ == ["asyncflow: op fails/fails, attempt 1"]
+
+
+def test_an_op_that_forgets_to_await_fails() -> None:
+    """A coroutine or future that an op returns would run nowhere: the op fails, named, and the coroutine is closed."""
+
+    async def other() -> int:
+        return 1
+
+    @op
+    async def at_once() -> object:
+        return other()
+
+    @op
+    async def later() -> object:
+        await anyio.sleep(1)
+        return other()
+
+    @op
+    def on_a_thread() -> object:
+        return other()
+
+    @op
+    async def runs_an_op() -> object:
+        return good.run(1)
+
+    @op
+    async def starts_a_task() -> object:
+        return asyncio.ensure_future(other())
+
+    @graph
+    def forgetful() -> object:
+        given = at_once()
+        return add(given, given), later(), on_a_thread(), runs_an_op(), starts_a_task()
+
+    result = run_virtual(forgetful.try_run)
+    assert sorted(str(error).partition(" without")[0] for error in result.errors) == [
+        f"forgetful/{key} returned {what}"
+        for key, what in [
+            ("at_once", "the coroutine of test_an_op_that_forgets_to_await_fails.<locals>.other(…)"),
+            ("later", "the coroutine of test_an_op_that_forgets_to_await_fails.<locals>.other(…)"),
+            ("on_a_thread", "the coroutine of test_an_op_that_forgets_to_await_fails.<locals>.other(…)"),
+            ("runs_an_op", "the coroutine of Runnable.run(…)"),
+            ("starts_a_task", "a Task"),
+        ]
+    ]
+    assert result.ops["add"].cause == "at_once"
+
+
+def test_other_objects_that_can_be_awaited_are_values() -> None:
+    """A pool of connections may be awaitable and is a value all the same."""
+
+    class Pool:
+        def __await__(self) -> object:
+            return iter(())
+
+    pool = Pool()
+
+    @op
+    async def opened() -> Pool:
+        return pool
+
+    assert run_virtual(opened.run) is pool
