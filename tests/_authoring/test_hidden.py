@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
 import functools
 import threading
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 from pydantic import BaseModel
 
-from asyncflow import TracingError, apply, graph, when
+from asyncflow import TracingError, apply, graph, op, when
 from asyncflow._authoring import Promise
 from asyncflow._authoring.hidden import OPAQUE_DEPTH, find_hidden
 from tests._authoring.wired import anything, count, fetch, nodes, op_keys, wired
@@ -289,3 +290,67 @@ def test_an_object_is_looked_at_anew_for_each_call() -> None:
 
     with pytest.raises(TracingError, match=r"main/anything.* in Plain\.n"):
         wired(main, "a")
+
+
+def nested_in(make: Callable[[object], object], value: object, depth: int) -> object:
+    for _ in range(depth):
+        value = make(value)
+    return value
+
+
+@pytest.mark.parametrize("make", [lambda x: [x], lambda x: (x,), lambda x: {"k": x}], ids=["list", "tuple", "dict"])
+def test_promises_are_put_into_containers_of_a_hundred_levels(make: Callable[[object], object]) -> None:
+    """So deep it works to the end of the run; one deeper is refused, naming call, line and promise, at any depth."""
+
+    @op
+    async def depth_of(value: Any) -> int:
+        depth = 0
+        while isinstance(value, (list, tuple, dict)):
+            value = value["k"] if isinstance(value, dict) else value[0]
+            depth += 1
+        return depth
+
+    @graph
+    def main(depth: int) -> Any:
+        return depth_of(nested_in(make, fetch("a"), depth))
+
+    assert asyncio.run(main.run(100)) == 100
+    for depth in (101, 5_000):
+        message = r"an argument of main/depth_of, at .*test_hidden\.py:\d+, holds the promise of main/fetch .*100 cont"
+        with pytest.raises(TracingError, match=message):
+            wired(main, depth)
+
+
+def test_containers_that_hold_themselves() -> None:
+    """With a promise inside they are refused in no time; without one they are data."""
+
+    @graph
+    def main(*, promised: bool) -> Any:
+        loop: list[Any] = [fetch("a") if promised else 1]
+        loop.extend([loop, loop])
+        return anything([fetch("b"), loop])
+
+    with pytest.raises(TracingError, match="more than 100 containers deep"):
+        wired(main, promised=True)
+    assert op_keys(main, promised=False) == ["fetch", "anything"]
+
+
+def test_data_may_be_as_deep_as_it_likes() -> None:
+    """Real inputs and constants are walked without recursion, once."""
+
+    @graph
+    def main(data: Any) -> Any:
+        return anything(data, [fetch("a"), data])
+
+    assert op_keys(main, nested_in(lambda x: [x], 1, 20_000)) == ["fetch", "anything"]
+
+
+def test_a_long_way_to_a_promise_is_shortened() -> None:
+    """Both ends of it are shown."""
+
+    @graph
+    def main() -> Any:
+        return anything(Data(nested_in(lambda x: [x], fetch("a"), 30)))
+
+    with pytest.raises(TracingError, match=r"hides the promise of .* in Data\.n(\[0\]){5}…(\[0\]){3}, where"):
+        wired(main)

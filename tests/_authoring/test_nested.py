@@ -237,7 +237,9 @@ def test_a_graph_that_calls_itself_without_end() -> None:
     def loop(url: str) -> str:
         return loop(fetch(url))
 
-    with pytest.raises(PlanError, match=r"loop wires itself without end: loop → loop, the last time at .*test_nested"):
+    with pytest.raises(
+        PlanError, match=r"loop wires itself without end, or too deep: loop → loop, the last time at .*_nest"
+    ):
         wired(loop, "a")
 
 
@@ -256,7 +258,9 @@ def test_graphs_that_call_each_other_without_end() -> None:
     def main(url: str) -> str:
         return ping(url)
 
-    with pytest.raises(PlanError, match=r"main wires itself without end: (ping → pong → ping|pong → ping → pong), "):
+    with pytest.raises(
+        PlanError, match=r"main wires itself without end, or too deep: (ping → pong → ping|pong → ping → pong), "
+    ):
         wired(main, "a")
 
 
@@ -272,7 +276,7 @@ def test_maps_without_end() -> None:
         return each(real, [url])
 
     for main in (promised, real):
-        with pytest.raises(PlanError, match=r"wires itself without end: (promised → promised|real → real)"):
+        with pytest.raises(PlanError, match=r"wires itself without end, .*: (promised → promised|real → real)"):
             wired(main, "a")
 
 
@@ -290,11 +294,11 @@ def test_the_cycle_is_named_wherever_the_limit_is() -> None:
             wired(loop, "a")
 
     limit = sys.getrecursionlimit()
-    with pytest.raises(PlanError, match=r"loop wires itself without end: loop → loop"):
+    with pytest.raises(PlanError, match=r"loop wires itself without end, .*: loop → loop"):
         deeper(limit - 250)
     try:
         sys.setrecursionlimit(10_000)
-        with pytest.raises(PlanError, match=r"loop wires itself without end: loop → loop, .* 500 calls deep"):
+        with pytest.raises(PlanError, match=r"too deep: loop → loop, .* 500 calls deep, and asyncflow goes no"):
             deeper(0)
     finally:
         sys.setrecursionlimit(limit)
@@ -376,3 +380,21 @@ def test_methods_nest() -> None:
         "inner#3/part",
     ]
     assert found["inner[0]/part"].args == (model, 1)
+
+
+def test_a_recursion_with_an_end_may_be_too_deep() -> None:
+    """The depth and the limit are told, and that it may have an end; with a higher limit it is wired."""
+
+    @graph
+    def countdown(left: int) -> Any:
+        return countdown(left - 1) if left else fetch("end")
+
+    assert op_keys(countdown, 100) == ["countdown/" * 100 + "fetch"]
+    limit = sys.getrecursionlimit()
+    with pytest.raises(PlanError, match=rf"too deep: .* \d+ calls deep, and Python's recursion limit, {limit} here"):
+        wired(countdown, 450)
+    try:
+        sys.setrecursionlimit(10_000)
+        assert op_keys(countdown, 450) == ["countdown/" * 450 + "fetch"]
+    finally:
+        sys.setrecursionlimit(limit)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from typing import Any
 
 import pytest
 
-from asyncflow import OpStatus, Outcome, RunFailed, apply, each, graph, op, when
+from asyncflow import Deployment, OpStatus, Outcome, RunFailed, apply, each, graph, op, when
 
 
 @op
@@ -235,3 +236,33 @@ def test_real_containers_reach_the_op() -> None:
 
     things, named = ran(main)
     assert (things, named) == ((table,), {"n": 2})
+
+
+def test_a_context_variable_set_in_a_body_is_its_own() -> None:
+    """Neither the caller, nor an outer body, nor the ops of the run see it: they have what the caller had."""
+    variable = contextvars.ContextVar("variable", default=0)
+
+    @op
+    async def seen() -> int:
+        return variable.get()
+
+    @graph
+    def inner() -> Any:
+        variable.set(variable.get() + 10)
+        return variable.get(), seen()
+
+    @graph
+    def main() -> Any:
+        variable.set(variable.get() + 1)
+        nested = inner()
+        return variable.get(), nested, seen()
+
+    async def caller() -> Any:
+        variable.set(5)
+        values = [await main.run(), main.plan().name, variable.get()]
+        async with Deployment("here", drain=True):
+            run = main.start()
+        return [*values, await run, variable.get()]
+
+    expected = (6, (16, 5), 5)
+    assert asyncio.run(caller()) == [expected, "main", 5, expected, 5]

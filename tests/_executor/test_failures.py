@@ -1,6 +1,7 @@
 """What ops raise, and what becomes of the rest."""
 
 import asyncio
+import dataclasses
 import traceback
 
 import anyio
@@ -419,3 +420,177 @@ def test_an_op_whose_eager_child_outlives_it() -> None:
         "leaves": "SUCCEEDED",
         "leaves/good": "SUCCEEDED",
     }
+
+
+def refuses(*args: object, **kwargs: object) -> None:
+    """A method of an exception that must never be asked by whoever only reports it."""
+    raise RuntimeError("an exception's own method was called")
+
+
+class Hostile:
+    """A note that answers `==` with an error."""
+
+    __eq__ = refuses
+    __hash__ = None
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenError(Exception):
+    code: int = 1
+
+
+class RefusesNotesError(Exception):
+    add_note = refuses
+
+
+class RefusesTracebackError(Exception):
+    with_traceback = refuses
+
+
+class AnswersOtherwiseError(Exception):
+    def with_traceback(self, trace: object) -> object:
+        return trace, 3
+
+
+class NotesOfTheClassError(Exception):
+    __notes__ = "a text"
+
+
+class NotesInSlotsError(Exception):
+    __slots__ = ("__notes__",)
+
+
+class NotesInATupleError(Exception):
+    def __init__(self) -> None:
+        self.__notes__ = ("a note",)
+
+
+class HostileNotesError(Exception):
+    def __init__(self) -> None:
+        self.__notes__ = [Hostile()]
+
+
+class RefusesAllError(Exception):
+    __eq__ = __str__ = __repr__ = __bool__ = __len__ = __getattr__ = __setattr__ = __hash__ = refuses
+
+
+@pytest.mark.parametrize("way", ["async", "suspended", "thread"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        FrozenError,
+        RefusesNotesError,
+        RefusesTracebackError,
+        AnswersOtherwiseError,
+        NotesOfTheClassError,
+        NotesInSlotsError,
+        NotesInATupleError,
+        HostileNotesError,
+        RefusesAllError,
+    ],
+)
+def test_an_exception_that_refuses_to_be_noted_is_reported_as_itself(kind: type[Exception], way: str) -> None:
+    """No code of an exception is run to note the op on it: the run reports it, and the deployment goes on."""
+
+    @op
+    async def at_once() -> None:
+        raise kind()
+
+    @op
+    async def later() -> None:
+        await anyio.sleep(1)
+        raise kind()
+
+    @op
+    def on_a_thread() -> None:
+        raise kind()
+
+    failing = {"async": at_once, "suspended": later, "thread": on_a_thread}[way]
+
+    @graph
+    def mixed() -> object:
+        return failing(), failing.settled(), good.after(failing())(2), good(3)
+
+    async def main() -> tuple[list[type], list[str], int]:
+        deployment = Deployment("guarded")
+        beside = asyncio.ensure_future(deployment.run(good, 4))
+        result = await mixed.on(deployment).try_run()
+        found = sorted({record.status.value for record in result.ops.values()})
+        return [type(error) for error in result.errors], found, await beside + await deployment.run(good, 5)
+
+    expected = ([kind, kind], ["ABANDONED", "FAILED", "SUCCEEDED"], 9)
+    assert run_virtual(main) == expected
+
+
+def test_a_frozen_exception_still_carries_the_note() -> None:
+    """What refuses attributes keeps the note all the same, and its traceback begins in the user's op."""
+
+    @op
+    async def fails() -> None:
+        raise FrozenError(7)
+
+    with pytest.raises(FrozenError) as caught:
+        run_virtual(fails.run)
+    assert caught.value.__notes__ == ["asyncflow: op fails/fails, attempt 1"]
+
+
+def test_an_op_that_forgets_to_await_fails() -> None:
+    """A coroutine or future that an op returns would run nowhere: the op fails, named, and the coroutine is closed."""
+
+    async def other() -> int:
+        return 1
+
+    @op
+    async def at_once() -> object:
+        return other()
+
+    @op
+    async def later() -> object:
+        await anyio.sleep(1)
+        return other()
+
+    @op
+    def on_a_thread() -> object:
+        return other()
+
+    @op
+    async def runs_an_op() -> object:
+        return good.run(1)
+
+    @op
+    async def starts_a_task() -> object:
+        return asyncio.ensure_future(other())
+
+    @graph
+    def forgetful() -> object:
+        given = at_once()
+        return add(given, given), later(), on_a_thread(), runs_an_op(), starts_a_task()
+
+    result = run_virtual(forgetful.try_run)
+    assert sorted(str(error).partition(" without")[0] for error in result.errors) == [
+        f"forgetful/{key} returned {what}"
+        for key, what in [
+            ("at_once", "the coroutine of test_an_op_that_forgets_to_await_fails.<locals>.other(…)"),
+            ("later", "the coroutine of test_an_op_that_forgets_to_await_fails.<locals>.other(…)"),
+            ("on_a_thread", "the coroutine of test_an_op_that_forgets_to_await_fails.<locals>.other(…)"),
+            ("runs_an_op", "the coroutine of Runnable.run(…)"),
+            ("starts_a_task", "a Task"),
+        ]
+    ]
+    assert result.ops["add"].cause == "at_once"
+
+
+def test_other_objects_that_can_be_awaited_are_values() -> None:
+    """A pool of connections may be awaitable and is a value all the same."""
+
+    class Pool:
+        def __await__(self) -> object:
+            return iter(())
+
+    pool = Pool()
+
+    @op
+    async def opened() -> Pool:
+        return pool
+
+    assert run_virtual(opened.run) is pool

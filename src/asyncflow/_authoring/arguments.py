@@ -1,14 +1,15 @@
 """Arguments of a call: every promise among them becomes a reference, and none may hide.
 
-Plain lists, tuples and dict values are looked into; a container without promises stays the very object it was.
+Plain lists, tuples and dict values are looked into; a container without promises stays the very object it was. Each
+of the `DEEPEST` levels may be walked once for every level above it, so there are few, and a recursion fits the stack.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from asyncflow._authoring.hidden import LEAVES, find_hidden
+from asyncflow._authoring.hidden import LEAVES, find_hidden, trail_to_hidden
 from asyncflow._authoring.node import Ref
 from asyncflow._authoring.place import Place, told
 from asyncflow._authoring.promise import Promise
@@ -17,6 +18,9 @@ from asyncflow.errors import TracingError
 
 if TYPE_CHECKING:
     from asyncflow._authoring.wiring import Wiring
+
+DEEPEST: Final = 100
+"""Containers inside each other that may hold a promise; data without one may be as deep as it likes."""
 
 
 class Absorbed(NamedTuple):
@@ -50,11 +54,11 @@ def absorbed(
     return Absorbed(tuple(kept), named or None, nested, tuple(sources))
 
 
-def absorb(wiring: Wiring, value: object, sources: dict[int, None], who: str, where: Place) -> object:
+def absorb(wiring: Wiring, value: object, sources: dict[int, None], who: str, where: Place, depth: int = 0) -> object:
     """Returns one argument as a node keeps it, and notes in `sources` what it refers to.
 
     Raises:
-        TracingError: where a promise hides, or belongs to another wiring.
+        TracingError: where a promise hides, lies too deep, or belongs to another wiring.
     """
     if type(value) is Promise:
         ref = value.ref__ if value.wiring__ is wiring else wiring.ref(value)
@@ -64,18 +68,29 @@ def absorb(wiring: Wiring, value: object, sources: dict[int, None], who: str, wh
     if kind in LEAVES:
         return value
     container: Any = value
-    if (kind is list or kind is tuple) and Promise in set(map(type, container)):
-        parts = [absorb(wiring, part, sources, who, where) for part in container]
-        return parts if kind is list else tuple(parts)
-    if find_hidden(value) is None:
-        return value
+    seen = (kind is list or kind is tuple) and depth < DEEPEST and Promise in set(map(type, container))
+    if not seen:
+        hidden = trail_to_hidden(value)
+        if hidden is None:
+            return value
+        if depth + len(hidden[1]) > DEEPEST:
+            raise too_deep(hidden[0], who=who, where=where)
     if kind is list or kind is tuple:
-        parts = [absorb(wiring, part, sources, who, where) for part in container]
+        parts = [absorb(wiring, part, sources, who, where, depth + 1) for part in container]
         return parts if kind is list else tuple(parts)
     if kind is dict and all(find_hidden(key) is None for key in container):
-        return {key: absorb(wiring, part, sources, who, where) for key, part in container.items()}
+        return {key: absorb(wiring, part, sources, who, where, depth + 1) for key, part in container.items()}
     refuse_hidden(value, f"an argument of {who}", where)
     return value
+
+
+def too_deep(promise: Promise, *, who: str, where: Place) -> TracingError:
+    """Returns the error for a promise inside more containers than can be walked when its value is put in."""
+    return TracingError(
+        f"an argument of {who}, at {told(where)}, holds the promise of {described(promise)} more than {DEEPEST}"
+        " containers deep, and values are put in no deeper: let an op, or a step (`apply(function, x)`), make the"
+        " inner ones"
+    )
 
 
 def refuse_hidden(value: object, what: str, where: Place) -> None:

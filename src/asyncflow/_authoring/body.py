@@ -1,14 +1,20 @@
 """Running the body of a graph so that it wires: what it raises is told in the words of the graph.
 
 A nested call runs the body of another graph inside. One that never ends is found when the calls that are going on
-reach a limit, Python's or ours, and its names are told. A graph that calls itself fewer times, deciding on real
+reach a limit, Python's or ours, and its names are told. Nobody can tell there whether it would have ended a little
+later, so the error says how deep it was and what stopped it. A graph that calls itself fewer times, deciding on real
 inputs, is fine.
+
+A body runs in a copy of the context it is called in: a context variable that it sets is its own. Neither the caller of
+`.run` nor the ops of the run see it, since they run long after the body, in the caller's context.
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import ValidationError
@@ -34,18 +40,19 @@ def run_body(
     """Calls the body and returns what it returned.
 
     Raises:
-        PlanError: where it calls itself without end.
+        PlanError: where it calls itself without end, or deeper than Python can.
         TracingError: where a promise was given to something that wanted a value.
     """
     calls = wiring.calls
     if len(calls) >= DEEPEST:
-        raise endless(calls, definition, where)
+        raise endless(calls, definition, where, f"asyncflow goes no deeper than {DEEPEST}")
     calls.append(definition)
     try:
-        return definition.fn(*args, **kwargs)
+        return copy_context().run(definition.fn, *args, **kwargs)
     except RecursionError as error:
         if any(call.fn is definition.fn for call in calls[:-1]):
-            raise endless(calls[:-1], definition, where) from error
+            limit = f"Python's recursion limit, {sys.getrecursionlimit()} here, allows no more"
+            raise endless(calls[:-1], definition, where, limit) from error
         raise
     except ValidationError as error:
         refuse_model(definition, error)
@@ -57,14 +64,15 @@ def run_body(
         calls.pop()
 
 
-def endless(calls: Sequence[GraphDefinition], again: GraphDefinition, where: Place) -> PlanError:
-    """Returns the error for a graph that wires itself without end, naming the cycle."""
+def endless(calls: Sequence[GraphDefinition], again: GraphDefinition, where: Place, limit: str) -> PlanError:
+    """Returns the error for a graph that wires itself without end, or too deep, naming the cycle and the limit."""
     names = [call.name for call in calls]
     before = [i for i, call in enumerate(calls) if call.fn is again.fn]
     cycle = [*(names[before[-1] :] if before else names[-5:]), again.name]
     return PlanError(
-        f"{names[0]} wires itself without end: {' → '.join(cycle)}, the last time at {told(where)}, {len(calls)} calls"
-        " deep. A promise cannot end a recursion: decide on a real input, or loop inside an op"
+        f"{names[0]} wires itself without end, or too deep: {' → '.join(cycle)}, the last time at {told(where)},"
+        f" {len(calls)} calls deep, and {limit}. A promise cannot end a recursion: decide on a real input. Where it has"
+        " an end, write a loop instead, recurse inside an op (`await graph.run(…)`), or raise `sys.setrecursionlimit`"
     )
 
 

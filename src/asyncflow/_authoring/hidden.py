@@ -21,7 +21,7 @@ import pathlib
 import re
 import types
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 from asyncflow._authoring.callee import Callee, SettledCallee
@@ -29,6 +29,12 @@ from asyncflow._authoring.promise import Promise
 
 OPAQUE_DEPTH: Final = 3
 OPAQUE_COUNT: Final = 1_000
+
+WAY_SHOWN: Final = 12
+"""Steps to a promise that a message shows."""
+
+_Trail: TypeAlias = "tuple[_Trail | None, str]"
+"""The way to an object: the way to what holds it, and a step. Joined texts would cost the square of the depth."""
 
 Child: TypeAlias = tuple[str, object]
 Walk: TypeAlias = Callable[[Any], Iterable[Child]]
@@ -52,15 +58,24 @@ _KNOWN_MOST: Final = 4_096
 
 def find_hidden(value: object) -> tuple[Promise, str] | None:
     """Returns the first promise found anywhere in `value`, and the way to it; None where there is none."""
+    found = trail_to_hidden(value)
+    if found is None:
+        return None
+    promise, trail = found
+    return promise, "".join(trail) if len(trail) <= WAY_SHOWN else f"{''.join(trail[:6])}…{''.join(trail[-3:])}"
+
+
+def trail_to_hidden(value: object) -> tuple[Promise, Sequence[str]] | None:
+    """Returns the first promise found anywhere in `value`, and each step to it; None where there is none."""
     if type(value) in LEAVES:
         return None
     seen: set[int] = set()
     opaque = 0
-    stack: list[tuple[object, str, int]] = [(value, "", 0)]
+    stack: list[tuple[object, _Trail | None, int]] = [(value, None, 0)]
     while stack:
-        found, way, depth = stack.pop()
+        found, trail, depth = stack.pop()
         if type(found) is Promise:
-            return found, way
+            return found, _steps(trail)
         kind = type(found)
         if kind in LEAVES or id(found) in seen:
             continue
@@ -73,8 +88,17 @@ def find_hidden(value: object) -> tuple[Promise, str] | None:
             if depth >= OPAQUE_DEPTH or opaque > OPAQUE_COUNT:
                 continue
             depth += 1
-        stack.extend([(child, way + step, depth) for step, child in walk(found) if type(child) not in LEAVES])
+        stack.extend([(child, (trail, step), depth) for step, child in walk(found) if type(child) not in LEAVES])
     return None
+
+
+def _steps(trail: _Trail | None) -> list[str]:
+    steps: list[str] = []
+    while trail is not None:
+        trail, step = trail
+        steps.append(step)
+    steps.reverse()
+    return steps
 
 
 _walks: dict[type[Any], tuple[Walk | None, bool]] = {}

@@ -3,15 +3,20 @@
 `first_step` runs an op up to its first suspension inside `context.run`; most ops never get further. An op that did
 suspend is driven to its end by `carry`, which hands the futures it waits for to the worker's task. The op stays in
 one task from its first step to its last: resuming it in another would break cancel scopes and `asyncio.timeout`.
+
+Where an op gives a coroutine or a future, an `await` was forgotten. Passed on, it would run nowhere, or outside of all
+limits, so the op fails instead. Other objects that can be awaited (a pool of connections, a `Run`) are values.
 """
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import types
 from collections.abc import Coroutine, Generator
 from contextvars import Context
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from asyncflow._authoring import NodeKind, Ref
 from asyncflow._executor.current import CURRENT
@@ -22,6 +27,9 @@ from asyncflow.errors import TracingError
 if TYPE_CHECKING:
     from asyncflow._executor.execution import Execution
     from asyncflow._limits import Claim
+
+UNAWAITED: Final = (types.CoroutineType, asyncio.Future)
+"""Classes of what is never meant as a value."""
 
 
 @dataclass(slots=True, eq=False)
@@ -41,13 +49,44 @@ def first_step(claim: Claim, frame: Execution, node: PlanNode) -> tuple[Coroutin
     if node.direct is not None and node.flat is not None:
         values = frame.values
         coroutine = node.direct(*[values[j] for j in node.flat])
+    else:
+        coroutine = _called(node, frame)
+    try:
         return coroutine, coroutine.send(None)
+    except StopIteration as stop:
+        if issubclass(type(stop.value), UNAWAITED):
+            refuse_unawaited(claim, stop.value)
+        raise
+
+
+def _called(node: PlanNode, frame: Execution) -> Coroutine[Any, Any, Any]:
+    """Calls an op in general: with constants, names, containers, or on a thread."""
     op = node.op
     if op is None or node.kind is not NodeKind.OP:
         raise TracingError(f"{node.key} is not an op and cannot be started")
     args, kwargs = arguments(node, frame)
-    coroutine = op.fn(*args, **kwargs) if op.mode == "async" else in_thread(op.fn, args, kwargs)
-    return coroutine, coroutine.send(None)
+    coroutine: Coroutine[Any, Any, Any] = (
+        op.fn(*args, **kwargs) if op.mode == "async" else in_thread(op.fn, args, kwargs)
+    )
+    return coroutine
+
+
+def refuse_unawaited(claim: Claim, value: Any) -> NoReturn:  # noqa: ANN401 — a coroutine or a future
+    """Refuses what an op gave without awaiting it; a coroutine is closed, since nothing will ever run it.
+
+    Raises:
+        TypeError: naming the op, and what it forgot to await.
+    """
+    frame, i = claim.owner
+    what = f"a {type(value).__name__}"
+    if inspect.iscoroutine(value):
+        what = f"the coroutine of {value.__qualname__}(…)"
+        if inspect.getcoroutinestate(value) == inspect.CORO_CREATED:
+            value.close()
+    raise TypeError(
+        f"{frame.run.graph}/{frame.key(i)} returned {what} without awaiting it, which nothing else would: write"
+        " `return await …`, in an `async def`"
+    ) from None
 
 
 def arguments(node: PlanNode, frame: Execution) -> tuple[list[Any], dict[str, Any]]:
@@ -66,6 +105,13 @@ async def ended_early(value: object, error: BaseException | None) -> object:
     """What is left of an op that ended before its children did: its value, or what it raised."""
     if error is not None:
         raise error
+    return value
+
+
+def checked(claim: Claim, value: object) -> object:
+    """Returns what an op gave, where that is a value."""
+    if issubclass(type(value), UNAWAITED):
+        refuse_unawaited(claim, value)
     return value
 
 
@@ -88,9 +134,9 @@ def carry(suspended: Suspended) -> Generator[Any, Any, Any]:
             try:
                 waiting_for = run(coroutine.throw, error)
             except StopIteration as stop:
-                return stop.value
+                return checked(suspended.claim, stop.value)
         else:
             try:
                 waiting_for = run(coroutine.send, sent)
             except StopIteration as stop:
-                return stop.value
+                return checked(suspended.claim, stop.value)
