@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, Self, TypeAlias, TypeVar, overload
 
 from asyncflow._authoring import GraphDefinition, Wiring, call_graph, define_graph, input_values, wire_graph, wire_open
@@ -10,7 +11,7 @@ from asyncflow._plan import Plan, freeze
 from asyncflow.deployment import Deployment
 from asyncflow.errors import PlanError
 from asyncflow.op import Runnable, check_deployment, plain
-from asyncflow.options import UNSET, OnError, RunOptions, TagLimit, Unset
+from asyncflow.options import UNSET, OnError, OnFull, RunOptions, TagLimit, Unset
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -73,6 +74,10 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
         weight: float | Unset = UNSET,
         on_error: OnError | Unset = UNSET,
         run_id: str | None | Unset = UNSET,
+        on_full: OnFull | Unset = UNSET,
+        conflict_key: str | None | Unset = UNSET,
+        singleton: bool | Unset = UNSET,
+        wait_timeout: float | timedelta | None | Unset = UNSET,
         name: str | Unset = UNSET,
         map_key: Callable[[Any], str] | None | Unset = UNSET,
     ) -> Self:
@@ -90,6 +95,11 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
             weight: How much the run's share counts.
             on_error: `"continue"` with independent branches, or `"fail_fast"`.
             run_id: The id of the run, instead of a fresh one.
+            on_full: What happens where the conflict key is taken or the queue is full: `"queue"`, `"reject"`,
+                `"keep_newest"`, `"keep_oldest"` or `"cancel_running"`.
+            conflict_key: At most one run of a key is active at a time.
+            singleton: True takes the graph's name as the key.
+            wait_timeout: Seconds the run may be QUEUED before it is refused.
             name: What its keys begin with, instead of the function's name.
             map_key: In an `each`, names the items by their value instead of by their index.
 
@@ -105,6 +115,10 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
             weight=weight,
             on_error=on_error,
             run_id=run_id,
+            on_full=on_full,
+            conflict_key=conflict_key,
+            singleton=singleton,
+            wait_timeout=wait_timeout,
         )
         return self._copy(
             definition=self.definition.changed(name=name, options=options),
@@ -204,6 +218,10 @@ def graph(
     fair_key: Hashable | None = None,
     weight: float = 1.0,
     run_id: str | None = None,
+    on_full: OnFull = "queue",
+    conflict_key: str | None = None,
+    singleton: bool = False,
+    wait_timeout: float | timedelta | None = None,
 ) -> GraphDecorator: ...
 def graph(  # noqa: PLR0913 — all by name, each an option of its own
     fn: Callable[..., Any] | None = None,
@@ -220,6 +238,10 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
     fair_key: Hashable | None = None,
     weight: float = 1.0,
     run_id: str | None = None,
+    on_full: OnFull = "queue",
+    conflict_key: str | None = None,
+    singleton: bool = False,
+    wait_timeout: float | timedelta | None = None,
 ) -> Any:
     """Makes a graph of a function whose body calls ops.
 
@@ -239,6 +261,12 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
         fair_key: Runs of one key share what a single run would get.
         weight: How much a run's share counts.
         run_id: The id of its runs, instead of fresh ones.
+        on_full: What happens where the conflict key is taken or the queue is full: `"queue"` waits, `"reject"`
+            refuses the new run, `"keep_newest"` the queued one, `"keep_oldest"` the new one if one is queued, and
+            `"cancel_running"` cancels the running one and takes its place.
+        conflict_key: At most one run of a key is active at a time.
+        singleton: True takes the graph's name as the key.
+        wait_timeout: Seconds a run may be QUEUED before it is refused.
 
     Returns:
         The graph.
@@ -269,6 +297,10 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
         fair_key=fair_key,
         weight=weight,
         run_id=run_id,
+        on_full=on_full,
+        conflict_key=conflict_key,
+        singleton=singleton,
+        wait_timeout=wait_timeout,
     )
 
     def decorate(function: Callable[..., Any]) -> Graph[..., Any]:

@@ -101,6 +101,7 @@ def leave_queue(engine: Engine, run: RunState) -> None:
 
 def withdraw_run(engine: Engine, run: RunState) -> None:
     """A queued run will not start: its ghosts are taken back."""
+    engine.tick()
     for claim in run.ghosts:
         engine.core.withdraw(claim)
     run.waited = run.ghosts[0].waits()  # it waited once, whatever the number of ways in which it might have started
@@ -130,7 +131,7 @@ def stop_execution(engine: Engine, frame: Execution) -> None:
     if frame.closed or frame.finished:
         return
     frame.close()
-    now = engine.clock()
+    now = engine.tick()
     scopes: list[CancelScope] = []
     for i, claim in enumerate(frame.claims):
         if claim is None:

@@ -57,7 +57,6 @@ class Engine:
         "loop",
         "observed",
         "observers",
-        "reading",
         "runs",
         "spawning",
         "stale",
@@ -82,7 +81,6 @@ class Engine:
         self.waiting_specially = 0
         self.blocks: dict[Block, None] = {}
         self.buffers: dict[RunState, Limit] = {}
-        self.reading = 0
         self.stale = False
         self.broken = False
         self.waking = 0
@@ -222,10 +220,7 @@ class Engine:
         """One round of the admission core; what it grants joins `starts`."""
         self.stale = False
         reading = int(now * 1_000_000_000)
-        if reading < self.reading:  # user code that ran meanwhile had a round of its own
-            reading = self.reading
-        self.reading = reading
-        starts = self.core.admit(reading)
+        starts = self.core.admit(max(reading, self.core.now))  # user code that ran meanwhile may have had a round
         if starts and (self.waiting_specially or self.buffers):
             starts = run_queue.admitted(self, starts, now)
         self.starts.extend(starts)
@@ -233,6 +228,12 @@ class Engine:
             self._obey(now)
         if self.fresh or self.fresh_runs:
             tell_blocked(self, now)
+
+    def tick(self) -> float:
+        """Tells the core the time, for those who are about to be taken back; returns it in seconds."""
+        now = self.clock()
+        self.core.tick(int(now * 1_000_000_000))
+        return now
 
     def _obey(self, now: float) -> None:
         """Carries out what the core decided beside grants."""

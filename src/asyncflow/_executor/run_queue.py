@@ -196,6 +196,9 @@ def heed_conflicts(engine: Engine, run: RunState) -> None:
             )
         return
     others = run.home.conflicts.get(key, [])
+    if any(other.status is RunStatus.QUEUED for other in others):
+        engine.decide(engine.clock())  # those that can start now are not queued any more
+        others = run.home.conflicts.get(key, [])
     queued = [other for other in others if other.status is RunStatus.QUEUED]
     taken = f"{run.graph}: conflict key {key!r} is taken by run {others[0].id}" if others else ""
     if others and on_full == "reject":

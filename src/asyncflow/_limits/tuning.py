@@ -20,6 +20,18 @@ class Tuning(Registry):
 
     __slots__ = ()
 
+    # ── time ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def now(self) -> int:
+        """The latest reading of the clock."""
+        return self._state.now
+
+    def tick(self, now: int) -> None:
+        """Time passes between rounds: who is taken back now has waited until now. Earlier readings are ignored."""
+        if now > self._state.now:
+            self._state.now = now
+
     # ── limits ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def resize(self, limit: Limit, capacity: int | None) -> None:
