@@ -250,14 +250,10 @@ class LiveDeployment:
         if not callable(observer):
             raise ConfigurationError(f"an observer is called with each event; {type(observer).__name__} cannot be")
         self._observers.add(observer)
-        if self._engine is not None:
-            self._engine.observed = True
 
     def unsubscribe(self, observer: Observer) -> None:
         """Stops telling `observer`."""
         self._observers.remove(observer)
-        if self._engine is not None:
-            self._engine.observed = self._observers.listening
 
     # ── the engine ────────────────────────────────────────────────────────────────────────────────────────────────
 

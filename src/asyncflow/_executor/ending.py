@@ -74,7 +74,7 @@ def _finish_run(engine: Engine, run: RunState) -> None:
         engine.core.release(run.grant)
         engine.stale = True
         engine.wake()
-    if engine.observed:
+    if engine.observers.runs:
         engine.observers.tell(RunEnded(run.ended_at, run.id, run.graph, run.status))
 
 

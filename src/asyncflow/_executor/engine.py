@@ -24,7 +24,7 @@ from asyncflow._executor.outcome import node_failed
 from asyncflow._executor.run_state import RunState
 from asyncflow._executor.scope_limits import ScopeLimits
 from asyncflow._executor.spawn import spawn
-from asyncflow._executor.telling import tell_blocked
+from asyncflow._executor.telling import tell_blocked, told_deadlock
 from asyncflow._executor.worker import work
 from asyncflow._limits import Admission, Claim, Deadlocked, Limit
 from asyncflow._observers import Observers
@@ -55,7 +55,6 @@ class Engine:
         "fresh",
         "fresh_runs",
         "loop",
-        "observed",
         "observers",
         "runs",
         "spawning",
@@ -72,7 +71,7 @@ class Engine:
         self.core = core
         self.threads = core.limit("@threads", threads)
         self.observers = observers
-        self.observed = observers.listening
+        observers.look()
         self.cancel_grace = cancel_grace
         self.runs: dict[str, RunState] = {}
         self.starts: deque[Claim] = deque()
@@ -108,6 +107,7 @@ class Engine:
             DemandError: where an op asks for more than a limit can ever give; nothing was started.
             RunRejected: where `on_full` or `max_queued` refuses it; nothing was started.
         """
+        self.observers.look()
         run_id = new_run_id() if options.run_id is None else options.run_id
         if run_id in self.runs:
             raise ConfigurationError(
@@ -211,7 +211,7 @@ class Engine:
         else:
             self.core.enqueue_many(claims)
         self.stale = True
-        if self.observed:
+        if self.observers.ops:
             self.fresh.extend(claims)
         if frame.inline or frame.ready:  # a `pool=` function failed, and somebody tolerates that
             self.advance(frame, now)
@@ -247,11 +247,8 @@ class Engine:
                 frame, i = command.claim.owner
                 frame.claims[i] = None
                 frame.open -= 1
-                chain = told_chain(command.claim)
-                message = (
-                    f"{frame.run.graph}/{frame.key(i)} can never start: {' → '.join(chain)};"
-                    " let the parent end first, raise the limit, or let the pool lend (reentrant=True)"
-                )
+                chain, advice = told_deadlock(self.core, command)
+                message = f"{frame.run.graph}/{frame.key(i)} can never start: {' → '.join(chain)}; {advice}"
                 node_failed(self, frame, i, DeadlockError(message, chain=chain), now)
                 self.advance(frame, now)
                 if not frame.open:
@@ -288,18 +285,3 @@ class Engine:
         for run in tuple(self.runs.values()):
             for execution in tuple(run.executions):
                 ending.give_up(self, execution, error)
-
-
-def told_chain(claim: Claim) -> tuple[str, ...]:
-    """Returns who holds and who waits, from the outermost op to the one that can never start."""
-    told: list[str] = []
-    frame, i = claim.owner
-    short = [need for need in claim.demand.needs if need[0].free < need[1]] or claim.demand.needs
-    told.append(f"{frame.key(i)} waits for {', '.join([f'{limit.name} ({amount})' for limit, amount in short])}")
-    holder = claim.parent
-    while holder is not None:
-        frame, i = holder.owner
-        held = [f"{limit.name} ({amount})" for limit, amount in holder.demand.needs]
-        told.append(f"{frame.key(i)} holds {', '.join(held) or 'nothing'}")
-        holder = holder.parent
-    return tuple(reversed(told))

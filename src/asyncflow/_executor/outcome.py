@@ -29,7 +29,7 @@ def op_succeeded(engine: Engine, claim: Claim, value: object, now: float) -> Non
     frame.succeed(i, value)
     if frame.ready or frame.inline:
         engine.advance(frame, now)
-    if engine.observed:
+    if engine.observers.ops:
         tell_ended(engine, frame, i, now)
     if not frame.open:
         settle(engine, frame)
@@ -49,7 +49,7 @@ def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float) ->
     else:
         node_failed(engine, frame, i, as_failure(frame.key(i), error), now)
         engine.advance(frame, now)
-    if engine.observed:
+    if engine.observers.ops:
         tell_ended(engine, frame, i, now)
     if not frame.open:
         settle(engine, frame)

@@ -68,7 +68,7 @@ def submit(engine: Engine, run: RunState) -> None:
     engine.waiting_specially += 1
     engine.core.enqueue_ghosts(pairs)
     engine.stale = True
-    if engine.observed:
+    if engine.observers.runs:
         engine.fresh_runs.append(run)
         engine.observers.tell(RunQueued(now, run.id, run.graph, run.party.priority))
     keep_to_max_queued(engine, run, now)
@@ -172,7 +172,7 @@ def begin(engine: Engine, run: RunState, now: float) -> None:
     """The run is admitted: its roots that are not are claimed."""
     run.status = RunStatus.RUNNING
     run.started_at = run.root.started_at = now
-    if engine.observed:
+    if engine.observers.runs:
         engine.observers.tell(RunStarted(now, run.id, run.graph))
     engine.go(run.root)
 

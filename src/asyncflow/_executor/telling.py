@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asyncflow._observers import EventStream, Observer
+from asyncflow._observers import EventStream
 from asyncflow.events import NeverFits, OpBlocked, OpEnded, OpStarted, OpUnblocked, PoolUnlimited, RunBlocked
 from asyncflow.results import RunStatus
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from asyncflow._executor.engine import Engine
     from asyncflow._executor.execution import Execution
     from asyncflow._executor.run_state import RunState
-    from asyncflow._limits import Claim, LimitBook
+    from asyncflow._limits import Admission, Claim, Deadlocked, LimitBook
 
 
 def tell_started(engine: Engine, frame: Execution, i: int, claim: Claim, now: float) -> None:
@@ -77,18 +77,30 @@ def warn_never_fits(engine: Engine) -> None:
                         engine.observers.warn(NeverFits(now, run.id, run.graph, execution.key(i), limit.name))
 
 
+def told_deadlock(core: Admission, command: Deadlocked) -> tuple[tuple[str, ...], str]:
+    """Returns who holds and who waits, other runs included, and what to do about it."""
+    claim = command.claim
+    asked = {limit.name: limit for limit, _ in claim.demand.needs}
+    around: set[object] = set()
+    above = claim.parent
+    while above is not None:
+        around.add(above.owner)
+        above = above.parent
+    others: list[str] = []
+    for view in core.snapshot().limits:
+        if view.name in asked:
+            held = [core.describe(holder.owner) for holder in view.holders if holder.owner not in around]
+            others.extend([f"{who} holds {view.name} too and waits likewise" for who in held[:5]])
+    selfish = [name for name, limit in asked.items() if not limit.reentrant]
+    lends = f"let {' and '.join(selfish)} lend to children (reentrant=True), " if selfish else ""
+    advice = f"raise the limit, {lends}or let an op give up what it holds before it awaits another"
+    return (*command.chain, *others), advice
+
+
 def run_events(engine: Engine, run: RunState, *, buffer: int) -> EventStream:
     """Returns the events of one run from now on, until it has ended."""
 
-    def subscribe(observer: Observer) -> None:
-        engine.observers.add(observer)
-        engine.observed = True
-
-    def unsubscribe(observer: Observer) -> None:
-        engine.observers.remove(observer)
-        engine.observed = engine.observers.listening
-
-    stream = EventStream(subscribe, unsubscribe, buffer=buffer, run_id=run.id)
+    stream = EventStream(engine.observers.add, engine.observers.remove, buffer=buffer, run_id=run.id)
     if run.status.final:
         stream.close()
     return stream

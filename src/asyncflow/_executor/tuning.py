@@ -105,7 +105,7 @@ class Redrawing:
         engine.stale = True
         engine.wake()
         warn_never_fits(engine)
-        if engine.observed:
+        if engine.observers.runs:
             now = engine.clock()
             for limit, capacity in known.items():
                 if limit.capacity != capacity:
@@ -178,7 +178,7 @@ def set_priority(engine: Engine, run: RunState, priority: int) -> None:
     engine.core.reprioritise(run.party, priority=priority)
     engine.stale = True
     engine.wake()
-    if engine.observed:
+    if engine.observers.runs:
         engine.observers.tell(RunReprioritised(engine.clock(), run.id, run.graph, priority))
 
 
@@ -189,7 +189,7 @@ def pause(engine: Engine, limit: Limit, *, paused: bool) -> None:
     (engine.core.pause if paused else engine.core.resume)(limit)
     engine.stale = True
     engine.wake()
-    if engine.observed:
+    if engine.observers.runs:
         event = LimitPaused if paused else LimitResumed
         engine.observers.tell(event(engine.clock(), limit.name))
         tell_blocked_anew(engine)

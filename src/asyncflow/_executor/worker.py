@@ -118,7 +118,7 @@ def begin_op(engine: Engine, frame: Execution, i: int, claim: Claim, now: float)
     frame.started[i] = now
     if claim.granted_at != claim.enqueued_at and claim.ghost is None:  # a ghost's wait was its run's
         frame.waited[i] = claim.waits()
-    if engine.observed:
+    if engine.observers.ops:
         tell_started(engine, frame, i, claim, now)
 
 

@@ -47,6 +47,10 @@ class Registry:
         if log is not None:
             log.opened(max_overtakes=max_overtakes, fair=fair, earmark_ns=earmark_ns, earmark_cap_ns=earmark_cap_ns)
 
+    def describe(self, owner: Any) -> str:  # noqa: ANN401 — the caller's own, opaque here
+        """Returns how people call an owner."""
+        return self._state.describe(owner)
+
     def limit(
         self, name: str, capacity: int | None, *, named: bool = True, reentrant: bool = True, external: bool = False
     ) -> Limit:
