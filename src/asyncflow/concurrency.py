@@ -39,17 +39,22 @@ class PoolConfig(_Strict):
 
 
 def _TEMP(r):
-    from asyncflow.options import TagLimit, PER_VALUE
-    if isinstance(r, TagLimit): return r
+    from asyncflow.options import PER_VALUE, TagLimit
+
+    if isinstance(r, TagLimit):
+        return r
     v = r.get("value")
-    if isinstance(v, dict): v = PER_VALUE if v["applyLimitPerUniqueValue"] else None
+    if isinstance(v, dict):
+        v = PER_VALUE if v["applyLimitPerUniqueValue"] else None
     return TagLimit(r["key"], v, r["limit"])
 
 
 class RunsConfig(_Strict):
     max_concurrent_runs: LimitNumber = None
     max_queued: LimitNumber = None
-    tag_concurrency_limits: Annotated[tuple[Any, ...], BeforeValidator(lambda rules: tuple(_TEMP(r) for r in rules))] = ()
+    tag_concurrency_limits: Annotated[
+        tuple[Any, ...], BeforeValidator(lambda rules: tuple(_TEMP(r) for r in rules))
+    ] = ()
 
 
 class PoolsConfig(_Strict):

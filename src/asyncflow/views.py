@@ -222,4 +222,6 @@ def preview_of(engine: Engine, redrawing: Redrawing) -> Preview:
 
 
 def _places(claims: Iterable[Claim]) -> tuple[object, ...]:
-    return tuple(dict.fromkeys([place_of(claim.owner) for claim in claims]))
+    """Returns places; of a queued run and the root it waits with, the run's."""
+    whole = [claim for claim in claims if claim.ghost is None or claim is claim.ghost.run]
+    return tuple(dict.fromkeys([place_of(claim.owner) for claim in whole]))

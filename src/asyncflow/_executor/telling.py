@@ -99,7 +99,6 @@ def told_deadlock(core: Admission, command: Deadlocked) -> tuple[tuple[str, ...]
 
 def run_events(engine: Engine, run: RunState, *, buffer: int) -> EventStream:
     """Returns the events of one run from now on, until it has ended."""
-
     stream = EventStream(engine.observers.add, engine.observers.remove, buffer=buffer, run_id=run.id)
     if run.status.final:
         stream.close()

@@ -14,8 +14,9 @@ limits nobody waits for and all have room, is granted without touching any queue
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from asyncflow._limits.batch import Changes, NewLimit, Preview
 from asyncflow._limits.claim import GRANTED, NEW, WAITING, WITHDRAWN, Claim
 from asyncflow._limits.command import Command
 from asyncflow._limits.demand import Demand
@@ -117,6 +118,8 @@ class Admission(Tuning):
             dismiss(state, claim if ghost is None else ghost.run, WITHDRAWN)
             if ghost is not None:
                 ghost.family.ghosts.remove(ghost)
+                if ghost.family.ghosts:  # those left may have been safe only because this one would start
+                    state.suspicion.due = True
             state.due = True
         else:
             return
@@ -299,9 +302,22 @@ class Admission(Tuning):
         made._round = Round(state)
         return made
 
-    def apply(self, changes):
-        from asyncflow._limits.batch import apply
-        return apply(self, changes)
+    def apply(self, changes: Changes) -> Mapping[NewLimit, Limit]:
+        """Makes changes in their order, in one step between two rounds; returns the limits that were made."""
+        return changes.make(self)
+
+    def preview(self, changes: Changes) -> Preview:
+        """Tells what the next round would do after changes, decided on a copy; nothing is changed here."""
+        twin = Twin(self._state)
+        other = Admission._of(twin.copied)
+        mirrored = {twin.claim(claim): claim for claim in self.waiting_claims()}
+        changes.make(other, twin)
+        starts = [mirrored[claim] for claim in other.admit(self._state.now) if claim in mirrored]
+        stays = [claim for copied, claim in mirrored.items() if copied.state is WAITING]
+        never = [
+            claim for copied, claim in mirrored.items() if copied.state is WAITING and other.fits_ever(copied.asked)
+        ]
+        return Preview(tuple(starts), tuple(stays), tuple(never))
 
     def check(self) -> None:
         """Recomputes what is kept beside the grants and waiters; for tests and doubts.

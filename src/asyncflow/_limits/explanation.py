@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from asyncflow._limits.claim import WAITING, ClaimState
@@ -57,13 +58,13 @@ class Explanation:
     """Why a claim does not run.
 
     Attributes:
-        state: Where it stands.
+        state: Where it stands; for people the status of the op or the run.
         blockers: Every limit that is short for it; none where it fits and a round has not come yet, or another side
             has to answer.
         unblocked_by: The smallest changes that would start it, each by itself.
     """
 
-    state: ClaimState
+    state: Enum
     blockers: tuple[Blocker, ...]
     unblocked_by: tuple[str, ...]
 

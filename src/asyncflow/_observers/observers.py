@@ -60,7 +60,9 @@ class Observers:
         for observer in tuple(self._observers):
             try:
                 observer(event)
-            except Exception as error:  # noqa: BLE001 — an observer must not break a run, whatever it raises
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # noqa: BLE001 — an observer must not break a run, whatever it raises
                 self._failed(observer, error)
             else:
                 if self._errors:
@@ -68,7 +70,7 @@ class Observers:
         if self._writes <= logging.INFO:
             self._write(log.write, event)
 
-    def _failed(self, observer: Observer, error: Exception) -> None:
+    def _failed(self, observer: Observer, error: BaseException) -> None:
         count = self._errors[id(observer)] = self._errors.get(id(observer), 0) + 1
         if count == 1:
             self._say("observer_failed", observer=repr(type(observer)), error=type(error).__name__)

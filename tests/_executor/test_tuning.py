@@ -1,0 +1,358 @@
+"""Limits that change while runs wait and run: what starts, what stays, what is told beforehand."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+
+from asyncflow import (
+    PER_VALUE,
+    ConfigurationError,
+    DemandError,
+    Deployment,
+    Event,
+    LimitChanged,
+    NeverFits,
+    OpBlocked,
+    OpUnblocked,
+    PoolUnknown,
+    RunStatus,
+    TagLimit,
+    each,
+    graph,
+    op,
+)
+from asyncflow.testing import peak, run_virtual
+
+
+@op
+async def nap(seconds: float) -> float:
+    await anyio.sleep(seconds)
+    return seconds
+
+
+@op(pool="db")
+async def query(seconds: float) -> float:
+    await anyio.sleep(seconds)
+    return seconds
+
+
+@graph
+def napping(seconds: float = 1.0) -> float:
+    return nap(seconds)
+
+
+@graph
+def queries(count: int) -> list[float]:
+    return [query(1.0) for _ in range(count)]
+
+
+def virtually(scenario: Callable[[Deployment], Awaitable[None]], concurrency: dict[str, Any]) -> None:
+    """Runs a scenario in an open deployment; afterwards nothing may be held, asked for or in debt."""
+    prod = Deployment("prod", concurrency=concurrency)
+
+    async def main() -> None:
+        async with prod:
+            await scenario(prod)
+        snapshot = prod.snapshot()
+        assert [view.name for view in snapshot.limits if view.held or view.waiters or view.debt] == []
+
+    run_virtual(main)
+
+
+def held(prod: Deployment, limit: str = "db") -> int:
+    return prod.snapshot().limit(limit).held
+
+
+async def turns(number: int = 3) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+def test_up_at_once_and_down_by_attrition() -> None:
+    """Raising starts in the same turn; lowering below the use cancels nothing and admits nothing until below."""
+
+    async def scenario(prod: Deployment) -> None:
+        run = queries.start(10)
+        await anyio.sleep(0.5)
+        assert held(prod) == 2
+        await prod.tune(pools={"db": 4})
+        await turns()
+        assert held(prod) == 4
+        await prod.tune(pools={"db": 1})
+        await anyio.sleep(0.55)
+        assert (held(prod), prod.snapshot().limit("db").debt) == (2, 1), "two began half a second later"
+        await anyio.sleep(0.55)
+        assert held(prod) == 1
+        await run
+
+    virtually(scenario, {"pools": {"limits": {"db": 2}}})
+
+
+def test_zero_pauses_and_none_frees() -> None:
+    """0 blocks without an error; None lets all go."""
+
+    async def scenario(prod: Deployment) -> None:
+        await prod.tune(pools={"db": 0})
+        run = queries.start(5)
+        await anyio.sleep(10)
+        assert run.status is RunStatus.QUEUED
+        await prod.tune(pools={"db": None})
+        result = await run.result()
+        assert (peak(result), result.seconds, result.queued) == (5, 1.0, 10.0)
+
+    virtually(scenario, {"pools": {"limits": {"db": 1}}})
+
+
+def test_all_or_nothing() -> None:
+    """One field that does not fit, and nothing of the rest is changed."""
+
+    async def scenario(prod: Deployment) -> None:
+        for bad in (
+            {"pools": {"db": -1}},
+            {"pools": {"db": {"limt": 3}}},
+            {"pools": {"db:key": 1}},
+            {"pools": 3},
+            {"default_limit": 1.5},
+            {"tag_concurrency_limits": [TagLimit("a", limit=1), TagLimit("a", limit=2)]},
+            {"max_queued": True},
+        ):
+            with pytest.raises(ConfigurationError):
+                await prod.tune(**{"max_concurrent_runs": 7, **bad})
+            if "max_queued" not in bad:
+                with pytest.raises(ConfigurationError):
+                    prod.preview(**{"max_concurrent_runs": 7, **bad})
+        runs = [napping.start() for _ in range(3)]
+        await turns()
+        assert [run.status.name for run in runs] == ["RUNNING", "QUEUED", "QUEUED"]
+        await asyncio.gather(*runs)
+
+    virtually(scenario, {"runs": {"max_concurrent_runs": 1}})
+
+
+def test_pools_follow_the_default_until_they_are_set() -> None:
+    """A pool nobody set follows later changes of `default_limit`; one that was set does not; "default" follows again."""
+
+    async def scenario(prod: Deployment) -> None:
+        run = queries.start(20)
+        await turns()
+        assert held(prod) == 1
+        await prod.tune(default_limit=3)
+        await turns()
+        assert held(prod) == 3
+        await prod.tune(pools={"db": 4})
+        await prod.tune(default_limit=9)
+        await turns()
+        assert held(prod) == 4
+        await prod.tune(pools={"db": "default"})
+        await turns()
+        assert held(prod) == 9
+        await prod.tune(default_limit=None)
+        await turns()
+        assert held(prod) == 20
+        await run
+
+    virtually(scenario, {"pools": {"default_limit": 1}})
+
+
+def test_keys_limited_while_ops_wait_and_run() -> None:
+    """A new `per_key` holds for those that wait; those that run count too, above it if need be; taken away, all go."""
+    keyed = query.options(pool="api:customer")
+
+    @graph
+    def job() -> list[float]:
+        return [keyed(1.0) for _ in range(8)]
+
+    async def scenario(prod: Deployment) -> None:
+        run = job.start()
+        await anyio.sleep(0.5)
+        assert held(prod, "api") == 4
+        await prod.tune(pools={"api": {"per_key": 1}})
+        assert prod.snapshot().limit("api:customer").debt == 3
+        await anyio.sleep(1)
+        assert held(prod, "api") == 1
+        await prod.tune(pools={"api": {"per_key": None}})
+        await turns()
+        assert held(prod, "api") == 4
+        await run
+
+    virtually(scenario, {"pools": {"limits": {"api": 4}}})
+
+
+def test_run_tag_rules_that_come_while_runs_wait_and_run() -> None:
+    """A new rule counts the runs that run already, above its limit if need be; a rule taken away lets them go."""
+
+    async def scenario(prod: Deployment) -> None:
+        tagged = napping.options(tags={"team": "a"})
+        runs = [tagged.start(2.0) for _ in range(3)]
+        await turns()
+        await prod.tune(tag_concurrency_limits=[TagLimit("team", PER_VALUE, 2)])
+        late = tagged.start(2.0)
+        await anyio.sleep(0.5)
+        assert (held(prod, "@run_tag:team[a]"), late.status) == (3, RunStatus.QUEUED)
+        await prod.tune(tag_concurrency_limits=[])
+        await turns()
+        assert late.status is RunStatus.RUNNING
+        await asyncio.gather(*runs, late)
+
+    virtually(scenario, {})
+
+
+def test_a_cap_on_runs_that_comes_while_runs_wait_and_run() -> None:
+    """From unlimited to 1: runs that run are counted, the next waits for all of them; back to unlimited, it goes."""
+
+    async def scenario(prod: Deployment) -> None:
+        runs = [napping.start(2.0) for _ in range(3)]
+        await turns()
+        await prod.tune(max_concurrent_runs=1)
+        late = napping.start(1.0)
+        await anyio.sleep(0.5)
+        assert (held(prod, "@max_concurrent_runs"), late.status) == (3, RunStatus.QUEUED)
+        await prod.tune(max_concurrent_runs=5)
+        await turns()
+        assert late.status is RunStatus.RUNNING
+        await prod.tune(max_concurrent_runs=None)
+        await asyncio.gather(*runs, late)
+
+    virtually(scenario, {})
+
+
+def test_pause_and_resume() -> None:
+    """The queue or one pool stands still while paused; what runs goes on; pausing twice is pausing once."""
+
+    async def scenario(prod: Deployment) -> None:
+        first = queries.start(2)
+        await anyio.sleep(0.5)
+        await prod.pause(pool="db")
+        await prod.pause(pool="db")
+        await prod.pause()
+        second = napping.start(1.0)
+        await anyio.sleep(5)
+        assert (first.status, second.status) == (RunStatus.RUNNING, RunStatus.QUEUED)
+        assert prod.explain(second.id).unblocked_by == ("resuming @max_concurrent_runs",)
+        await prod.resume()
+        await turns()
+        assert (second.status, held(prod)) == (RunStatus.RUNNING, 0)
+        await prod.resume(pool="db")
+        await asyncio.gather(first, second)
+
+    virtually(scenario, {"pools": {"limits": {"db": 1}}})
+
+
+def test_a_run_is_tuned_while_it_runs() -> None:
+    """Another cap, a cap where there was none, other op-tag rules: they hold from the next round on."""
+
+    @graph
+    def wide() -> list[float]:
+        return each(nap.options(tags={"kind": "io"}), [1.0] * 12)
+
+    async def scenario(prod: Deployment) -> None:
+        run = wide.options(max_concurrent=2).start()
+        await turns()
+        assert held(prod, "@max_concurrent") == 2
+        await run.tune(max_concurrent=3)
+        await turns()
+        assert held(prod, "@max_concurrent") == 3
+        await run.tune(max_concurrent=None, tag_concurrency_limits=[TagLimit("kind", "io", 5)])
+        await turns()
+        assert held(prod, "@tag:kind=io") == 5
+        with pytest.raises(ConfigurationError, match="max_concurrent"):
+            await run.tune(max_concurrent=-1)
+        await run.tune(tag_concurrency_limits=[])
+        await turns(12)
+        assert run.snapshot().running == 12
+        await run
+
+    virtually(scenario, {})
+
+
+def test_preview_says_what_tune_then_does_and_changes_nothing() -> None:
+    """Those that `preview` names start in the round after `tune`, in that order; looking changes nothing."""
+
+    async def scenario(prod: Deployment) -> None:
+        runs = [napping.start(1.0) for _ in range(5)]
+        await turns()
+        before = prod.snapshot()
+        previewed = prod.preview(max_concurrent_runs=3, pools={"new": 1})
+        assert prod.snapshot() == before
+        assert [place.run_id for place in previewed.starts] == [run.id for run in runs[1:3]]
+        assert len(previewed.stays) == 2
+        await prod.tune(max_concurrent_runs=3)
+        await turns()
+        assert [run.status.name for run in runs] == ["RUNNING"] * 3 + ["QUEUED"] * 2
+        assert prod.preview(max_concurrent_runs=1).starts == ()
+        await asyncio.gather(*runs)
+
+    virtually(scenario, {"runs": {"max_concurrent_runs": 1}})
+
+
+def test_what_can_never_fit_any_more_waits_and_is_named() -> None:
+    """Refused at submission; but where a limit shrinks below a waiter's demand later, it stays BLOCKED and is told."""
+    told: list[Event] = []
+
+    async def scenario(prod: Deployment) -> None:
+        prod.subscribe(told.append)
+        big = query.options(pool={"db": 3})
+        holder = big.start(1.0)
+        await turns()
+        waiter = big.start(1.0)
+        await turns()
+        assert [place.run_id for place in prod.preview(pools={"db": 2}).never] == [waiter.id]
+        await prod.tune(pools={"db": 2})
+        with pytest.raises(DemandError, match="asks for 3 of 'db', whose limit is 2"):
+            big.start(1.0)
+        await anyio.sleep(5)
+        assert waiter.status is RunStatus.QUEUED
+        assert [(event.run_id, event.limit) for event in told if isinstance(event, NeverFits)] == [(waiter.id, "db")]
+        await prod.tune(pools={"db": 3})
+        await asyncio.gather(holder, waiter)
+
+    virtually(scenario, {"pools": {"limits": {"db": 3}}})
+
+
+def test_a_new_pool_is_accepted_and_reported_with_the_nearest_name() -> None:
+    """It is most often a misspelling."""
+    told: list[Event] = []
+
+    async def scenario(prod: Deployment) -> None:
+        prod.subscribe(told.append)
+        await prod.tune(pools={"databse": 5, "database": 2})
+        assert [(event.pool, "'database'" in event.message) for event in told if isinstance(event, PoolUnknown)] == [
+            ("databse", True)
+        ]
+        assert [(event.limit, event.after) for event in told if isinstance(event, LimitChanged)] == [("database", 2)]
+
+    virtually(scenario, {"pools": {"limits": {"database": 1}}})
+
+
+def test_numbers_survive_the_loop() -> None:
+    """What was tuned holds on the next event loop too."""
+    prod = Deployment("prod")
+
+    async def first() -> None:
+        await prod.tune(max_concurrent_runs=1)
+
+    async def second() -> list[str]:
+        async with prod:
+            runs = [napping.start() for _ in range(2)]
+            await turns()
+            return [run.status.name for run in runs]
+
+    run_virtual(first)
+    assert run_virtual(second) == ["RUNNING", "QUEUED"]
+
+
+def test_blocked_and_unblocked_are_told_once() -> None:
+    """An op that waits is told once with its limits, and once more when it is let in, with its seconds."""
+    told: list[Event] = []
+
+    async def scenario(prod: Deployment) -> None:
+        prod.subscribe(told.append)
+        await queries.start(2)
+
+    virtually(scenario, {"pools": {"limits": {"db": 1}}})
+    blocked = [(event.key, event.limits) for event in told if isinstance(event, OpBlocked)]
+    assert blocked == [("query#2", ("db",))]
+    assert [(event.key, event.seconds) for event in told if isinstance(event, OpUnblocked)] == [("query#2", 1.0)]
