@@ -25,7 +25,16 @@ from typing import (
     overload,
 )
 
-from asyncflow._authoring import Callee, OpDefinition, SettledCallee, call_op, call_settled, define_op, wire_op
+from asyncflow._authoring import (
+    Callee,
+    OpDefinition,
+    SettledCallee,
+    call_op,
+    call_settled,
+    check_map_key,
+    define_op,
+    wire_op,
+)
 from asyncflow._plan import Plan, freeze
 from asyncflow.deployment import Deployment, run_result, run_value, start_run
 from asyncflow.errors import ConfigurationError
@@ -173,6 +182,13 @@ class Runnable(Callee, Generic[P, R_co]):
         """Returns the values of the plan's inputs, in their order. Doors use it."""
         raise NotImplementedError
 
+    def _bind(self, instance: object, owner: type[Any] | None) -> Self:
+        """Returns what stands for it in a class: bound to the instance, to the class, or to nothing."""
+        binds = self.definition.binds
+        if binds == "class":
+            return self.bound_to(type(instance) if owner is None else owner)
+        return self if binds == "nothing" or instance is None else self.bound_to(instance)
+
     def _returns(self) -> R_co:
         """Carries the type of the value; never called."""
         raise NotImplementedError
@@ -229,7 +245,7 @@ class Op(Runnable[P, R_co], Generic[P, R_co]):
         options = self.definition.options.merged(pool=pool, tags=tags, priority=priority, expected=expected)
         return self._copy(
             definition=self.definition.changed(name=name, options=options),
-            map_key=self.map_key if map_key is UNSET else map_key,
+            map_key=self.map_key if map_key is UNSET else check_map_key(map_key, who=self.name),
         )
 
     def wire(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, deployment: object = None) -> Plan:  # noqa: ARG002 — an op has no nested graphs that could be bound elsewhere
@@ -260,7 +276,7 @@ class AsyncOp(Op[P, R_co], Generic[P, R_co]):
     @overload
     def __get__(self: Callable[Concatenate[S, Q], R], instance: S, owner: type[Any] | None = None) -> AsyncOp[Q, R]: ...
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
-        return self if instance is None else self._copy(leading=(instance, *self.leading))
+        return self._bind(instance, owner)
 
 
 class SyncOp(Op[P, R_co], Generic[P, R_co]):
@@ -279,7 +295,7 @@ class SyncOp(Op[P, R_co], Generic[P, R_co]):
     @overload
     def __get__(self: Callable[Concatenate[S, Q], R], instance: S, owner: type[Any] | None = None) -> SyncOp[Q, R]: ...
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
-        return self if instance is None else self._copy(leading=(instance, *self.leading))
+        return self._bind(instance, owner)
 
 
 def plain(callee: Callee) -> Any:  # noqa: ANN401 — the user's function, typed by the caller

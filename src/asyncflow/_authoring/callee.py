@@ -31,6 +31,10 @@ class Callee:
         super().__init_subclass__()
         cls._all_slots = tuple([slot for base in cls.__mro__ for slot in base.__dict__.get("__slots__", ())])
 
+    def bound_to(self, receiver: object) -> Self:
+        """Returns a copy that is called with `receiver` first: an instance, or a class."""
+        return self._copy(leading=(receiver, *self.leading))
+
     def _copy(self, **changes: Any) -> Self:
         """Returns a copy with some slots changed."""
         new = object.__new__(type(self))
