@@ -180,7 +180,7 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
     @overload
     def __get__(self: Callable[Concatenate[S, Q], R], instance: S, owner: type[Any] | None = None) -> Graph[Q, R]: ...
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
-        bound = self._bind(instance, owner)
+        bound = self.bound_in(instance, owner)
         if bound is not self:
             bound._plans = {}
         return bound

@@ -182,13 +182,6 @@ class Runnable(Callee, Generic[P, R_co]):
         """Returns the values of the plan's inputs, in their order. Doors use it."""
         raise NotImplementedError
 
-    def _bind(self, instance: object, owner: type[Any] | None) -> Self:
-        """Returns what stands for it in a class: bound to the instance, to the class, or to nothing."""
-        binds = self.definition.binds
-        if binds == "class":
-            return self.bound_to(type(instance) if owner is None else owner)
-        return self if binds == "nothing" or instance is None else self.bound_to(instance)
-
     def _returns(self) -> R_co:
         """Carries the type of the value; never called."""
         raise NotImplementedError
@@ -276,7 +269,7 @@ class AsyncOp(Op[P, R_co], Generic[P, R_co]):
     @overload
     def __get__(self: Callable[Concatenate[S, Q], R], instance: S, owner: type[Any] | None = None) -> AsyncOp[Q, R]: ...
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
-        return self._bind(instance, owner)
+        return self.bound_in(instance, owner)
 
 
 class SyncOp(Op[P, R_co], Generic[P, R_co]):
@@ -295,7 +288,7 @@ class SyncOp(Op[P, R_co], Generic[P, R_co]):
     @overload
     def __get__(self: Callable[Concatenate[S, Q], R], instance: S, owner: type[Any] | None = None) -> SyncOp[Q, R]: ...
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
-        return self._bind(instance, owner)
+        return self.bound_in(instance, owner)
 
 
 def plain(callee: Callee) -> Any:  # noqa: ANN401 — the user's function, typed by the caller

@@ -296,3 +296,18 @@ def test_a_parameter_called_cls_is_no_class_outside_of_one() -> None:
         return cls
 
     assert asyncio.run(styled.run("bold")) == "bold"
+
+
+def test_what_is_bound_stays_bound() -> None:
+    """As with Python's own methods, a bound op or graph that is kept in another class keeps its receiver."""
+
+    class Other:
+        borrowed = Heir.of_class
+        of_one = Heir().of_instance
+        wires = Heir().wires
+
+    async def main() -> Any:
+        return await Other().borrowed.run(1), await Other().of_one.run(2), await Other.wires.run(3)
+
+    expected = (("Heir", 1), (("Heir", 2), 2, ("Heir", 2)), (("Heir", 3), [("Heir", 3)], 3, 3))
+    assert asyncio.run(main()) == expected
