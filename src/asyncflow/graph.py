@@ -6,7 +6,16 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, Self, TypeAlias, TypeVar, overload
 
-from asyncflow._authoring import GraphDefinition, Wiring, call_graph, define_graph, input_values, wire_graph, wire_open
+from asyncflow._authoring import (
+    GraphDefinition,
+    Wiring,
+    call_graph,
+    check_map_key,
+    define_graph,
+    input_values,
+    wire_graph,
+    wire_open,
+)
 from asyncflow._plan import Plan, freeze
 from asyncflow.deployment import Deployment
 from asyncflow.errors import PlanError
@@ -123,7 +132,7 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
         return self._copy(
             definition=self.definition.changed(name=name, options=options),
             run_options=options,
-            map_key=self.map_key if map_key is UNSET else map_key,
+            map_key=self.map_key if map_key is UNSET else check_map_key(map_key, who=self.name),
         )
 
     @overload
@@ -185,10 +194,10 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
     @overload
     def __get__(self: Callable[Concatenate[S, Q], R], instance: S, owner: type[Any] | None = None) -> Graph[Q, R]: ...
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
-        if instance is None:
-            return self
-        kept: dict[tuple[object, ...], Kept] = {}
-        return self._copy(leading=(instance, *self.leading), _plans=kept)
+        bound = self.bound_in(instance, owner)
+        if bound is not self:
+            bound._plans = {}
+        return bound
 
     def __repr__(self) -> str:
         return f"<Graph {self.definition.name}>"

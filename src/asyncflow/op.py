@@ -25,7 +25,16 @@ from typing import (
     overload,
 )
 
-from asyncflow._authoring import Callee, OpDefinition, SettledCallee, call_op, call_settled, define_op, wire_op
+from asyncflow._authoring import (
+    Callee,
+    OpDefinition,
+    SettledCallee,
+    call_op,
+    call_settled,
+    check_map_key,
+    define_op,
+    wire_op,
+)
 from asyncflow._plan import Plan, freeze
 from asyncflow.deployment import Deployment
 from asyncflow.doors import run_result, run_value, start_run
@@ -230,7 +239,7 @@ class Op(Runnable[P, R_co], Generic[P, R_co]):
         options = self.definition.options.merged(pool=pool, tags=tags, priority=priority, expected=expected)
         return self._copy(
             definition=self.definition.changed(name=name, options=options),
-            map_key=self.map_key if map_key is UNSET else map_key,
+            map_key=self.map_key if map_key is UNSET else check_map_key(map_key, who=self.name),
         )
 
     def wire(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, deployment: object = None) -> Plan:  # noqa: ARG002 — an op has no nested graphs that could be bound elsewhere
@@ -261,7 +270,7 @@ class AsyncOp(Op[P, R_co], Generic[P, R_co]):
     @overload
     def __get__(self: Callable[Concatenate[S, Q], R], instance: S, owner: type[Any] | None = None) -> AsyncOp[Q, R]: ...
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
-        return self if instance is None else self._copy(leading=(instance, *self.leading))
+        return self.bound_in(instance, owner)
 
 
 class SyncOp(Op[P, R_co], Generic[P, R_co]):
@@ -280,7 +289,7 @@ class SyncOp(Op[P, R_co], Generic[P, R_co]):
     @overload
     def __get__(self: Callable[Concatenate[S, Q], R], instance: S, owner: type[Any] | None = None) -> SyncOp[Q, R]: ...
     def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
-        return self if instance is None else self._copy(leading=(instance, *self.leading))
+        return self.bound_in(instance, owner)
 
 
 def plain(callee: Callee) -> Any:  # noqa: ANN401 — the user's function, typed by the caller

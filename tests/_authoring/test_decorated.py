@@ -4,13 +4,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
+import re
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
-from asyncflow import AsyncOp, ConfigurationError, Graph, SyncOp, graph, op
+from asyncflow import AsyncOp, ConfigurationError, Graph, PlanError, SyncOp, each, graph, op
 
 
 async def coroutine_function(url: str) -> str:
@@ -83,12 +86,8 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "generator": (lambda: generator, r"is on generator, a generator, and gives one value; return a list"),
     "async generator": (lambda: async_generator, r"streams are not built yet in this version; return a list"),
     "bound method": (lambda: Class().method, r"method is a bound method; put @op on the method .*`self\.method\(…\)`"),
-    "static method": (
-        lambda: staticmethod(function),
-        r"stands above @staticmethod; put it below: first `@staticmethod`",
-    ),
-    "class method": (lambda: classmethod(function), r"stands above @classmethod"),
-    "property": (lambda: property(function), r"stands above @property"),
+    "property": (lambda: property(function), r"stands above @property, which takes no arguments; write a method"),
+    "class method that is an op": (lambda: classmethod(op(function)), r"is given function, which is an op or a graph"),
     "op": (lambda: op(function), r"is given function, which is an op or a graph already; one decorator is enough"),
     "graph": (lambda: graph(function), r"is given function, which is an op or a graph already"),
     "object": (Callable_, r"an object of type Callable_; write a `def` that calls Callable_"),
@@ -164,6 +163,16 @@ def test_what_is_not_built_yet_says_so() -> None:
             lambda: graph(function).options(max_concurrent=1.5),
             r"max_concurrent must be a whole number or None, not float",
         ),
+        (lambda: graph(static="no")(function), r"static must be True or False, not str"),
+        (lambda: graph(static=1)(function), r"static must be True or False, not int"),
+        (lambda: graph(static=None)(function), r"static must be True or False, not NoneType"),
+        (
+            lambda: op(function).options(map_key=3),
+            r"map_key of function must be a plain function .*, not a value of type i",
+        ),
+        (lambda: graph(function).options(map_key="url"), r"map_key of function must be .*, not a value of type str"),
+        (lambda: op(function).options(map_key=coroutine_function), r"map_key of function must be .*, not an async def"),
+        (lambda: op(pool=coroutine_function)(function), r"the pool function of function is an async def, and nothing"),
         (lambda: graph(on_error="stop")(function), r"on_error must be 'continue' or 'fail_fast'"),
         (lambda: graph(function).options(weight=0), r"weight must be finite and above 0"),
         (lambda: graph(function).on("prod"), r"function\.on\(…\) takes a Deployment, not str"),
@@ -180,3 +189,125 @@ def test_a_pool_function_may_have_defaults_of_its_own() -> None:
     """A parameter with a default need not be one of the op's."""
     limited = op(pool=lambda url, *, region="eu": f"{region}-{url}")(function)
     assert limited.definition.ask_pool(("a",), {}) == "eu-a"
+
+
+class Home:
+    """Ops and graphs that belong to a class, in all orders of decorators."""
+
+    @op
+    @classmethod
+    async def of_class(cls, n: int = 7) -> Any:
+        return cls.__name__, n
+
+    @op
+    @staticmethod
+    def of_none(n: int) -> Any:
+        return n
+
+    @staticmethod
+    @op
+    async def of_none_above(n: int) -> Any:
+        return n
+
+    @classmethod
+    @op
+    async def of_class_above(cls, n: int = 8) -> Any:
+        return cls.__name__, n
+
+    @graph
+    @classmethod
+    def wires(cls, n: int) -> Any:
+        return cls.of_class(n), each(cls.of_class, [n]), cls.of_none(n), cls.of_none_above(n)
+
+    @graph
+    @classmethod
+    def wires_above(cls, n: int) -> Any:
+        return cls.of_class_above(n), each(cls.of_class_above, [n])
+
+    @graph(static=True)
+    @classmethod
+    def wired_once(cls, n: int) -> Any:
+        return cls.of_class(n)
+
+    @op
+    async def of_instance(self, n: int) -> Any:
+        return await self.of_class.run(n), await self.of_none.run(n), await type(self).of_class.run(n)
+
+
+class Heir(Home):
+    """What it inherits is called with this class."""
+
+
+def test_class_methods_and_static_methods() -> None:
+    """`@op` and `@graph` above `@classmethod` bind the class, from it and from an instance; static ones nothing."""
+
+    async def main() -> Any:
+        return [
+            await Home.of_class.run(3),
+            await Heir.of_class.run(),
+            await Heir().of_class.options(name="other").run(3),
+            await Heir.of_none.run(3),
+            await Heir().of_none.run(3),
+            await Heir().of_none_above.run(3),
+            await Heir.wires.run(1),
+            await Heir().wires.run(1),
+            await Heir().wired_once.run(1),
+            await Heir().of_instance.run(1),
+            Heir.of_none.fn(4),
+            await Heir.of_class.fn(4),
+        ]
+
+    wires = (("Heir", 1), [("Heir", 1)], 1, 1)
+    expected = [
+        ("Home", 3),
+        ("Heir", 7),
+        ("Heir", 3),
+        3,
+        3,
+        3,
+        wires,
+        wires,
+        ("Heir", 1),
+        (("Heir", 1), 1, ("Heir", 1)),
+        4,
+        ("Heir", 4),
+    ]
+    assert asyncio.run(main()) == expected
+
+
+def test_classmethod_above_op() -> None:
+    """It wires with its class everywhere. To `.run` Python gives the class up to 3.12; later that is refused."""
+    assert asyncio.run(Heir.wires_above.run(1)) == (("Heir", 1), [("Heir", 1)])
+    for args in ((), (3,)):
+        if sys.version_info < (3, 13):
+            assert asyncio.run(Heir.of_class_above.run(*args)) == ("Heir", *(args or (8,)))
+        else:
+            message = re.escape("is a class method of Home and was given no class: put @op above @classmethod")
+            with pytest.raises(PlanError, match=message):
+                asyncio.run(Heir.of_class_above.run(*args))
+    assert asyncio.run(Home.__dict__["of_class_above"].__func__.run(Heir, 3)) == ("Heir", 3)
+
+
+def test_a_parameter_called_cls_is_no_class_outside_of_one() -> None:
+    """Only a method can be a class method."""
+
+    @op
+    async def styled(cls: str) -> str:
+        return cls
+
+    assert asyncio.run(styled.run("bold")) == "bold"
+
+
+def test_what_is_bound_stays_bound() -> None:
+    """As with Python's own methods, a bound op or graph that is kept in another class keeps its receiver."""
+
+    class Other:
+        borrowed = Heir.of_class
+        of_one = Heir().of_instance
+        wires = Heir().wires
+
+    async def main() -> Any:
+        return await Other().borrowed.run(1), await Other().of_one.run(2), await Other.wires.run(3)
+
+    expected = (("Heir", 1), (("Heir", 2), 2, ("Heir", 2)), (("Heir", 3), [("Heir", 3)], 3, 3))
+    assert asyncio.run(main()) == expected

@@ -479,14 +479,55 @@ def test_each_takes_ops_and_graphs(fn: Callable[[str], Any]) -> None:
         wired(main, ["a"])
 
 
-def test_each_over_something_that_is_no_list() -> None:
-    """Python's own error says so."""
+@pytest.mark.parametrize("items", [3, None, fetch, object()], ids=["number", "None", "op", "object"])
+def test_each_over_something_that_is_no_list(items: Any) -> None:
+    """The error names what is mapped and says what an `each` takes."""
 
     @graph
     def main() -> Any:
-        return each(fetch, 3)
+        return each(fetch, items)
 
-    with pytest.raises(TypeError, match="'int' object is not iterable"):
+    kind = type(items).__name__
+    with pytest.raises(TracingError, match=rf"each\(fetch, …\) at .* takes items .* a value of type {kind}$"):
+        wired(main)
+
+
+def test_each_takes_whatever_gives_items_in_order() -> None:
+    """Lists, tuples, ranges, generators, and what has only `__getitem__`."""
+
+    class Old:
+        def __getitem__(self, i: int) -> str:
+            return WORDS[i]
+
+    for items in (WORDS, tuple(WORDS), iter(WORDS), (word for word in WORDS), dict.fromkeys(WORDS), Old()):
+
+        @graph
+        def main(given: Any = items) -> Any:
+            return each(fetch, given)
+
+        assert op_keys(main) == ["fetch[0]", "fetch[1]", "fetch[2]"]
+
+
+@pytest.mark.parametrize("thing", [5, None, "fetch", ["a"]])
+def test_each_of_something_that_cannot_be_called(thing: Any) -> None:
+    """The error says what stands in place of the op, and nothing of steps."""
+
+    @graph
+    def main() -> Any:
+        return each(thing, WORDS)
+
+    with pytest.raises(TracingError, match=r"takes an op or a graph and then the items, and was given a value of type"):
+        wired(main)
+
+
+def test_a_step_of_something_that_cannot_be_called() -> None:
+    """It is refused while wiring, not by the run."""
+
+    @graph
+    def main() -> Any:
+        return apply(5, fetch("a"))  # type: ignore[arg-type]  — wrong on purpose
+
+    with pytest.raises(TracingError, match=r"apply\(…\) at .* takes a function first, not a value of type int"):
         wired(main)
 
 

@@ -9,7 +9,7 @@ from asyncflow._authoring.call import call_graph, call_op, call_settled
 from asyncflow._authoring.callee import Callee, SettledCallee
 from asyncflow._authoring.definition import GraphDefinition, OpDefinition, define_graph, define_op
 from asyncflow._authoring.each import each
-from asyncflow._authoring.items import item_names
+from asyncflow._authoring.items import check_map_key, item_names
 from asyncflow._authoring.node import Fragment, Node, NodeKind, Ref, Scope
 from asyncflow._authoring.promise import Promise
 from asyncflow._authoring.run_wiring import input_values, wire_graph, wire_op, wire_open
@@ -34,6 +34,7 @@ __all__ = [
     "call_graph",
     "call_op",
     "call_settled",
+    "check_map_key",
     "define_graph",
     "define_op",
     "each",

@@ -31,6 +31,19 @@ class Callee:
         super().__init_subclass__()
         cls._all_slots = tuple([slot for base in cls.__mro__ for slot in base.__dict__.get("__slots__", ())])
 
+    def bound_to(self, receiver: object) -> Self:
+        """Returns a copy that is called with `receiver` first: an instance, or a class."""
+        return self._copy(leading=(receiver, *self.leading))
+
+    def bound_in(self, instance: object, owner: type[Any] | None) -> Self:
+        """Returns what stands for it in a class: bound to the instance, to the class, or to nothing; bound once."""
+        binds = self.definition.binds
+        if binds == "nothing" or self.leading:
+            return self
+        if binds == "class":
+            return self.bound_to(type(instance) if owner is None else owner)
+        return self if instance is None else self.bound_to(instance)
+
     def _copy(self, **changes: Any) -> Self:
         """Returns a copy with some slots changed."""
         new = object.__new__(type(self))

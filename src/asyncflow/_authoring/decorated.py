@@ -6,7 +6,7 @@ import functools
 import inspect
 import types
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from asyncflow._authoring.callee import Callee
 from asyncflow.errors import ConfigurationError
@@ -14,6 +14,9 @@ from asyncflow.ids import check_name
 
 FORBIDDEN: Final = "/[]#"
 """Characters that keys are built with."""
+
+Binding: TypeAlias = Literal["instance", "class", "nothing"]
+"""What a function in a class is called with first."""
 
 
 def check_node_name(value: object, *, field: str) -> str:
@@ -28,6 +31,15 @@ def check_node_name(value: object, *, field: str) -> str:
             f"{field} {name!r} may not contain / [ ] # nor begin with '(': keys are built with these"
         )
     return name
+
+
+def unwrapped(thing: object) -> tuple[object, Binding]:
+    """Returns what a decorator below, `@classmethod` or `@staticmethod`, wraps, and what it is called with first."""
+    if isinstance(thing, classmethod):
+        return thing.__func__, "class"  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # of anything
+    if isinstance(thing, staticmethod):
+        return thing.__func__, "nothing"  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # of anything
+    return thing, "instance"
 
 
 def check_function(thing: object, decorator: Literal["op", "graph"]) -> Callable[..., Any]:
@@ -66,9 +78,8 @@ def _no_function(thing: Any, decorator: str) -> str | None:  # noqa: ANN401 — 
         return f"takes a function, and {name} is a class; {_def(thing)}, or make a step of it: `apply({name}, …)`"
     if isinstance(thing, functools.partial):
         return f"takes a function, and this is a partial of {_name(thing.func)}; {_def(thing.func)}"  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]  # any function
-    if isinstance(thing, (staticmethod, classmethod, property)):
-        below = type(thing).__name__  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]  # of anything
-        return f"stands above @{below}; put it below: first `@{below}`, then `@{decorator}`"
+    if isinstance(thing, property):
+        return f"stands above @property, which takes no arguments; write a method, and call it: `self.{name}()`"
     if isinstance(thing, types.MethodType):
         return (
             f"takes a function, and {name} is a bound method; put @{decorator} on the method in its class, and call"

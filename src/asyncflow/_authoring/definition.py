@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Self
 
-from asyncflow._authoring.decorated import check_function, check_node_name
+from asyncflow._authoring.decorated import Binding, check_function, check_node_name, unwrapped
 from asyncflow._authoring.inputs import InputCheck
 from asyncflow._authoring.place import NOWHERE, Place, user_frame
 from asyncflow._authoring.signature import Signature, names_nearby
@@ -28,6 +28,7 @@ class OpDefinition:
         signature: How it may be called.
         options: What is tuned on it.
         where: File and line of the function.
+        binds: What it is called with first where it stands in a class.
     """
 
     name: str
@@ -36,6 +37,7 @@ class OpDefinition:
     signature: Signature
     options: OpOptions
     where: Place
+    binds: Binding = "instance"
 
     def changed(self, *, name: str | Unset, options: OpOptions) -> OpDefinition:
         """Returns a copy with other options, and another name where one is given."""
@@ -70,6 +72,8 @@ class OpDefinition:
 
 def _wanted(pool: Callable[..., Any], known: list[str], op: str) -> list[str]:
     """Returns the parameters a pool function asks for by name; all that are known where it takes `**kwargs`."""
+    if inspect.iscoroutinefunction(pool):
+        raise ConfigurationError(f"the pool function of {op} is an async def, and nothing awaits it; write a `def`")
     try:
         parameters = inspect.signature(pool).parameters.values()
     except (TypeError, ValueError) as error:
@@ -93,7 +97,8 @@ def define_op(fn: object, *, options: OpOptions, runs_in: str | None) -> OpDefin
     Raises:
         ConfigurationError: for something that cannot be an op, telling what to write.
     """
-    function = check_function(fn, "op")
+    inner, binds = unwrapped(fn)
+    function = check_function(inner, "op")
     asynchronous = inspect.iscoroutinefunction(function)
     name = check_node_name(getattr(function, "__name__", ""), field="the name of an op")
     if runs_in is not None and asynchronous:
@@ -104,7 +109,7 @@ def define_op(fn: object, *, options: OpOptions, runs_in: str | None) -> OpDefin
         later = ", which is not built yet in this version" if runs_in == "process" else ""
         raise ConfigurationError(f"runs_in of {name} must be 'thread', got {runs_in!r:.60}{later}")
     mode: Literal["async", "thread"] = "async" if asynchronous else "thread"
-    definition = OpDefinition(name, function, mode, _signature_of(function), options, _where(function))
+    definition = OpDefinition(name, function, mode, _signature_of(function), options, _where(function), binds)
     if callable(options.pool):
         definition.check_pool_function(options.pool)
     return definition
@@ -123,6 +128,7 @@ class GraphDefinition:
         options: What is tuned on it and its runs.
         where: File and line of the function.
         of_run: The names of the options it has that hold for the outermost run only.
+        binds: What it is called with first where it stands in a class.
     """
 
     name: str
@@ -133,6 +139,7 @@ class GraphDefinition:
     options: RunOptions
     where: Place
     of_run: tuple[str, ...]
+    binds: Binding = "instance"
 
     def changed(self, *, name: str | Unset, options: RunOptions) -> Self:
         """Returns a copy with other options, and another name where one is given."""
@@ -159,13 +166,16 @@ def _of_run(options: RunOptions) -> tuple[str, ...]:
     return tuple([name for name in _OF_RUN if getattr(options, name) != getattr(_DEFAULTS, name)])
 
 
-def define_graph(fn: object, *, name: str | None, static: bool, options: RunOptions) -> GraphDefinition:
+def define_graph(fn: object, *, name: str | None, static: object, options: RunOptions) -> GraphDefinition:
     """Returns the definition of a graph.
 
     Raises:
         ConfigurationError: for something that cannot be a graph, telling what to write.
     """
-    function = check_function(fn, "graph")
+    if not isinstance(static, bool):
+        raise ConfigurationError(f"static must be True or False, not {type(static).__name__}")
+    inner, binds = unwrapped(fn)
+    function = check_function(inner, "graph")
     called = getattr(function, "__name__", "") if name is None else name
     checked = check_node_name(called, field="the name of a graph")
     signature = _signature_of(function)
@@ -176,7 +186,7 @@ def define_graph(fn: object, *, name: str | None, static: bool, options: RunOpti
         )
     inputs = InputCheck(checked, signature)
     where, of_run = _where(function), _of_run(options)
-    return GraphDefinition(checked, function, static, signature, inputs, options, where, of_run)
+    return GraphDefinition(checked, function, static, signature, inputs, options, where, of_run, binds)
 
 
 def _signature_of(function: Callable[..., Any]) -> Signature:

@@ -10,6 +10,7 @@ which the plan orders them: item first, later stage first. A chain inside an ite
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -218,6 +219,19 @@ def _ops(
         starts.append(lead)
         results.append(ref.id)
     return results, starts
+
+
+def check_map_key(value: Callable[[Any], str] | None, *, who: str) -> Callable[[Any], str] | None:
+    """Returns a `map_key`, a plain function or None.
+
+    Raises:
+        ConfigurationError: for anything else.
+    """
+    given: object = value
+    if given is not None and (not callable(given) or inspect.iscoroutinefunction(given)):
+        what = "an async def" if callable(given) else f"a value of type {type(given).__name__}"
+        raise ConfigurationError(f"map_key of {who} must be a plain function of an item that gives a name, not {what}")
+    return value
 
 
 def item_names(

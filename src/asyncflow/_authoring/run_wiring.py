@@ -31,6 +31,7 @@ def wire_op(callee: Callee, args: tuple[Any, ...], kwargs: Mapping[str, Any]) ->
     definition = callee.definition
     if not isinstance(definition, OpDefinition):
         raise PlanError(f"{definition.name} is no op")
+    refuse_lost_class(callee, args, kwargs)
     args = callee.leading + args
     if kwargs or len(args) != definition.signature.exact:
         definition.signature.check(args, kwargs, who=definition.name)
@@ -57,6 +58,7 @@ def wire_graph(
         TracingError: for a promise used as a value.
     """
     definition = _graph_of(callee)
+    refuse_lost_class(callee, args, kwargs)
     taken, named = _checked(definition, callee.leading + args, kwargs)
     return _wired(definition, taken, named, missing=(), deployment=deployment)
 
@@ -70,6 +72,8 @@ def wire_open(callee: Callee, args: tuple[Any, ...], kwargs: Mapping[str, Any], 
         TracingError: for a promise used as a value.
     """
     definition = _graph_of(callee)
+    if not definition.static:
+        refuse_lost_class(callee, args, kwargs)
     taken, named = _checked(definition, callee.leading + args, kwargs, partial=True)
     if definition.static:
         taken, named = callee.leading, {}
@@ -152,6 +156,27 @@ def _graph_of(callee: Callee) -> GraphDefinition:
     if not isinstance(definition, GraphDefinition):
         raise PlanError(f"{definition.name} is no graph")
     return definition
+
+
+def refuse_lost_class(callee: Callee, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Refuses a run of a class method without its class, as `@classmethod` above `@op` gives it from Python 3.13 on.
+
+    Raises:
+        PlanError: telling which decorator goes first.
+    """
+    definition = callee.definition
+    parameters = definition.signature.parameters
+    if callee.leading or definition.binds != "instance" or not parameters or parameters[0].name != "cls":
+        return
+    home = getattr(definition.fn, "__qualname__", "").rpartition(".")[0]
+    if not home or home.endswith("<locals>") or "cls" in kwargs or (args and isinstance(args[0], type)):
+        return
+    decorator = "@op" if isinstance(definition, OpDefinition) else "@graph"
+    raise PlanError(
+        f"{definition.name}, at {told(definition.where)}, is a class method of {home} and was given no class:"
+        f" put {decorator} above @classmethod; the other way round, Python 3.13 and later give the class to calls only,"
+        " not to `.run`"
+    )
 
 
 def _refuse_promise(name: str, value: Any) -> None:  # noqa: ANN401 — any input

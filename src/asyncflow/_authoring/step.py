@@ -61,6 +61,10 @@ def apply(fn: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         raise TracingError(f"apply(…) at {told(where)} was given an op or a graph: call it, it is wired by itself")
     if inspect.iscoroutinefunction(fn) or inspect.isasyncgenfunction(fn):
         raise TracingError(f"apply(…) at {told(where)} was given {step_name(fn)}, an async function: put @op on it")
+    if not callable(given):
+        raise TracingError(
+            f"apply(…) at {told(where)} takes a function first, not a value of type {type(given).__name__}"
+        )
     refuse_hidden(fn, "the function of apply(…)", where)
     step: Any = wiring.step(fn, step_name(fn), args, kwargs, shown=True)
     return cast("R", step)
