@@ -46,15 +46,15 @@ def test_a_run_tells_its_life() -> None:
 
     async def main() -> None:
         async with Deployment("prod", concurrency={"runs": {"max_concurrent_runs": 1}}) as prod:
+            prod.subscribe(told.append)
             first = napping.start(1.0)
             await anyio.sleep(0.5)
             run = napping.start(1.0)
-            prod.subscribe(told.append)
             assert await run == 1.0
             await first
             mine = [event for event in told if getattr(event, "run_id", "") == run.id]
-            assert names(mine) == ["RunBlocked", "RunStarted", "OpStarted", "OpEnded", "RunEnded"]
-            assert [event.at for event in mine] == [0.5, 1.0, 1.0, 2.0, 2.0]
+            assert names(mine) == ["RunQueued", "RunBlocked", "RunStarted", "OpStarted", "OpEnded", "RunEnded"]
+            assert [event.at for event in mine] == [0.5, 0.5, 1.0, 1.0, 2.0, 2.0]
 
     run_virtual(main)
 

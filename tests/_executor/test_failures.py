@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import traceback
+from typing import Any
 
 import anyio
 import pytest
@@ -15,6 +16,7 @@ from asyncflow import (
     RunFailed,
     RunStatus,
     SelfCancelled,
+    apply,
     each,
     graph,
     op,
@@ -594,3 +596,63 @@ def test_other_objects_that_can_be_awaited_are_values() -> None:
         return pool
 
     assert run_virtual(opened.run) is pool
+
+
+def test_a_step_that_returns_a_coroutine_fails_named() -> None:
+    """`apply` of an async function would pass a coroutine on; it is closed and refused."""
+
+    async def later(x: int) -> int:
+        return x
+
+    @op
+    async def one() -> int:
+        return 1
+
+    @op
+    async def take(x: object) -> object:
+        return x
+
+    @graph
+    def job() -> object:
+        return take(apply(later, one()))
+
+    [error] = run_virtual(job.try_run).errors
+    assert isinstance(error, TypeError)
+    assert "the coroutine of" in str(error)
+    assert "job/" in str(error)
+
+
+def test_a_map_over_something_that_is_no_list_names_it() -> None:
+    """The node, where its value came from, and its type."""
+
+    @op
+    async def five() -> Any:
+        return 5
+
+    @op
+    async def same(x: int) -> int:
+        return x
+
+    @graph
+    def job() -> list[int]:
+        return each(same, five())
+
+    [error] = run_virtual(job.try_run).errors
+    assert "maps over the result of five, which is of type int and not iterable" in str(error)
+
+
+def test_an_exception_that_lies_about_its_class_is_reported() -> None:
+    """Asking an exception for its `__class__` runs its own code; it is never asked."""
+
+    class HostileError(Exception):
+        @property
+        def __class__(self) -> type:  # type: ignore[override]  # hostile on purpose
+            raise RuntimeError("do not ask")
+
+    @op
+    async def bad() -> None:
+        raise HostileError("no")
+
+    result = run_virtual(bad.try_run)
+    assert result.status is RunStatus.FAILED
+    assert [type(error) for error in result.errors] == [HostileError]

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from asyncflow import (
@@ -99,8 +100,8 @@ def test_zero_places_pause_and_none_is_unlimited() -> None:
         await anyio.sleep(5)
         assert statuses(runs) == "QQQ"
         await prod.tune(max_concurrent_runs=None)
-        await anyio.sleep(0)
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.checkpoint()
         assert statuses(runs) == "RRR"
         await asyncio.gather(*runs)
 
@@ -248,7 +249,7 @@ def test_two_runs_are_never_let_out_on_one_slot() -> None:
 
 
 def test_a_root_without_a_limited_pool_lets_its_run_out() -> None:
-    """Of a run with roots `query` and `nap`, `nap` may start at once, so the run is RUNNING while `query` is BLOCKED."""
+    """Of its roots `nap` may start at once, so the run is RUNNING while `query` is BLOCKED."""
 
     @graph
     def both() -> list[float]:
@@ -305,7 +306,7 @@ def test_a_high_priority_run_passes_a_crowd_of_ops() -> None:
 
 
 def test_granularity_run_takes_one_unit_for_each_run() -> None:
-    """A run holds one unit of each such pool from its admission to its end; its own ops of that pool run in parallel."""
+    """A run holds one unit of each such pool until it ends; its own ops of that pool run in parallel."""
 
     @graph
     def batch() -> list[float]:
@@ -435,8 +436,8 @@ def test_cancel_running_takes_the_place() -> None:
         assert (old.status, new.status) == (RunStatus.CANCELING, RunStatus.QUEUED), "CANCELING still has the key"
         with pytest.raises(RunCanceled, match="took its place"):
             await old
-        await anyio.sleep(0)
-        await anyio.sleep(0)
+        await anyio.lowlevel.checkpoint()
+        await anyio.lowlevel.checkpoint()
         assert new.status is RunStatus.RUNNING
         await new.cancel()
 
@@ -526,7 +527,7 @@ def test_cancelled_in_the_queue() -> None:
         await runs[1].cancel("not needed")
         result = await runs[1].result()
         assert (result.status, result.reason) == (RunStatus.CANCELED, "not needed")
-        assert dict(result.waits) == {"@max_concurrent_runs": 0.5} and result.queued == 0.5
+        assert (dict(result.waits), result.queued) == ({"@max_concurrent_runs": 0.5}, 0.5)
         with pytest.raises(RunCanceled, match="not needed"):
             await runs[1]
         assert (await runs[2].result()).started_at == 1.0

@@ -133,7 +133,7 @@ def test_all_or_nothing() -> None:
 
 
 def test_pools_follow_the_default_until_they_are_set() -> None:
-    """A pool nobody set follows later changes of `default_limit`; one that was set does not; "default" follows again."""
+    """A pool nobody set follows `default_limit`, also later; one that was set does not; "default" follows again."""
 
     async def scenario(prod: Deployment) -> None:
         run = queries.start(20)

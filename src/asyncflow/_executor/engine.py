@@ -219,6 +219,9 @@ class Engine:
     def decide(self, now: float) -> None:
         """One round of the admission core; what it grants joins `starts`."""
         self.stale = False
+        fresh, fresh_runs = self.fresh, self.fresh_runs
+        if fresh or fresh_runs:
+            self.fresh, self.fresh_runs = [], []  # what begins by this round waits for the next
         reading = int(now * 1_000_000_000)
         starts = self.core.admit(max(reading, self.core.now))  # user code that ran meanwhile may have had a round
         if starts and (self.waiting_specially or self.buffers):
@@ -226,8 +229,8 @@ class Engine:
         self.starts.extend(starts)
         if self.core.commands:
             self._obey(now)
-        if self.fresh or self.fresh_runs:
-            tell_blocked(self, now)
+        if fresh or fresh_runs:
+            tell_blocked(self, fresh, fresh_runs, now)
 
     def tick(self) -> float:
         """Tells the core the time, for those who are about to be taken back; returns it in seconds."""

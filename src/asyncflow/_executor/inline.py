@@ -6,13 +6,13 @@ context and outside of rounds, and what they raise is a failure of that node lik
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asyncflow._authoring import NodeKind, item_names
 from asyncflow._executor.ending import interrupt
 from asyncflow._executor.outcome import as_failure, node_failed
-from asyncflow._executor.stepping import arguments
+from asyncflow._executor.stepping import UNAWAITED, arguments, refuse_unawaited
 from asyncflow._plan import PlanNode
 from asyncflow._scheduler import expand
 from asyncflow.errors import PlanError
@@ -53,7 +53,10 @@ def compute(node: PlanNode, frame: Execution) -> Any:  # noqa: ANN401 — the us
         return args[1] if args[0] else args[2]
     if node.fn is None:
         raise PlanError(f"{node.key} has nothing to call")
-    return node.fn(*args, **kwargs)
+    value = node.fn(*args, **kwargs)
+    if issubclass(type(value), UNAWAITED):
+        refuse_unawaited(f"the step {frame.run.graph}/{node.key}", value)
+    return value
 
 
 def named_items(frame: Execution, i: int) -> tuple[list[Any], Sequence[str]]:
@@ -63,7 +66,16 @@ def named_items(frame: Execution, i: int) -> tuple[list[Any], Sequence[str]]:
         PlanError: for a name that no item can have.
     """
     node = frame.nodes[i]
-    items = list(frame.values[node.items])
+    value = frame.values[node.items]
+    try:
+        items = list(value)
+    except TypeError as error:
+        if isinstance(value, Iterable):
+            raise  # the iterator itself raised it
+        raise TypeError(
+            f"{frame.run.graph}/{frame.key(i)} maps over the result of {frame.key(node.items)}, which is of type"
+            f" {type(value).__name__} and not iterable; return a list there"
+        ) from error
     map_key = node.fragment.map_key if node.fragment is not None else None
     return items, item_names(map_key, items, f"{frame.run.graph}/{frame.key(i)}", node.where)
 

@@ -7,7 +7,7 @@ being cancelled did end; a CancelledError that nobody asked for is a failure of 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from asyncflow._executor.ending import interrupt, settle, stop
 from asyncflow._executor.telling import tell_ended
@@ -41,10 +41,11 @@ def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float) ->
     if frame.finished:
         return  # given up after a defect; nothing is left to tell
     give_back(engine, frame, i, claim, now)
-    if isinstance(error, (KeyboardInterrupt, SystemExit)):
+    kind = type(error)  # never `isinstance`: an exception may lie about its class, or raise when asked
+    if issubclass(kind, (KeyboardInterrupt, SystemExit)):
         frame.cancel(i)
         interrupt(engine, frame.run, error)
-    elif isinstance(error, asyncio.CancelledError) and frame.closed:
+    elif issubclass(kind, asyncio.CancelledError) and frame.closed:
         frame.cancel(i)
     else:
         node_failed(engine, frame, i, as_failure(frame.key(i), error), now)
@@ -75,9 +76,9 @@ def node_failed(engine: Engine, frame: Execution, i: int, error: Exception, now:
 
 def as_failure(key: str, error: BaseException) -> Exception:
     """Returns what the run reports: the op's own exception, or an error that names one that cannot be reported."""
-    if isinstance(error, Exception):
-        return error
-    if isinstance(error, asyncio.CancelledError):
+    if issubclass(type(error), Exception):
+        return cast("Exception", error)
+    if issubclass(type(error), asyncio.CancelledError):
         failure: Exception = SelfCancelled(
             f"{key} raised CancelledError although nobody cancelled it; to end a run, call `run.cancel(reason)`"
         )

@@ -55,7 +55,7 @@ def first_step(claim: Claim, frame: Execution, node: PlanNode) -> tuple[Coroutin
         return coroutine, coroutine.send(None)
     except StopIteration as stop:
         if issubclass(type(stop.value), UNAWAITED):
-            refuse_unawaited(claim, stop.value)
+            refuse_unawaited(f"{frame.run.graph}/{frame.key(claim.owner[1])}", stop.value)
         raise
 
 
@@ -71,20 +71,19 @@ def _called(node: PlanNode, frame: Execution) -> Coroutine[Any, Any, Any]:
     return coroutine
 
 
-def refuse_unawaited(claim: Claim, value: Any) -> NoReturn:  # noqa: ANN401 — a coroutine or a future
-    """Refuses what an op gave without awaiting it; a coroutine is closed, since nothing will ever run it.
+def refuse_unawaited(who: str, value: Any) -> NoReturn:  # noqa: ANN401 — a coroutine or a future
+    """Refuses what an op or a step gave without awaiting it; a coroutine is closed, since nothing will ever run it.
 
     Raises:
         TypeError: naming the op, and what it forgot to await.
     """
-    frame, i = claim.owner
     what = f"a {type(value).__name__}"
     if inspect.iscoroutine(value):
         what = f"the coroutine of {value.__qualname__}(…)"
         if inspect.getcoroutinestate(value) == inspect.CORO_CREATED:
             value.close()
     raise TypeError(
-        f"{frame.run.graph}/{frame.key(i)} returned {what} without awaiting it, which nothing else would: write"
+        f"{who} returned {what} without awaiting it, which nothing else would: write"
         " `return await …`, in an `async def`"
     ) from None
 
@@ -111,7 +110,8 @@ async def ended_early(value: object, error: BaseException | None) -> object:
 def checked(claim: Claim, value: object) -> object:
     """Returns what an op gave, where that is a value."""
     if issubclass(type(value), UNAWAITED):
-        refuse_unawaited(claim, value)
+        frame, i = claim.owner
+        refuse_unawaited(f"{frame.run.graph}/{frame.key(i)}", value)
     return value
 
 

@@ -36,15 +36,13 @@ def tell_notices(engine: Engine, book: LimitBook) -> None:
         engine.observers.warn(PoolUnlimited(engine.clock(), notice.pool, notice.message))
 
 
-def tell_blocked(engine: Engine, now: float) -> None:
-    """These came, or wait under limits that changed, and were not admitted by this round."""
-    fresh, engine.fresh = engine.fresh, []
-    for claim in fresh:
+def tell_blocked(engine: Engine, claims: list[Claim], runs: list[RunState], now: float) -> None:
+    """Of those who came, or wait under limits that changed, tells who was not admitted by this round."""
+    for claim in claims:
         frame, i = claim.owner
         if frame.claims[i] is claim and claim.waiting:
             limits = tuple([limit.name for limit in engine.core.short_limits(claim)])
             engine.observers.tell(OpBlocked(now, frame.run.id, frame.run.graph, frame.key(i), limits))
-    runs, engine.fresh_runs = engine.fresh_runs, []
     for run in runs:
         if run.status is RunStatus.QUEUED:
             short = {limit.name: None for claim in run.ghosts for limit in engine.core.short_limits(claim)}

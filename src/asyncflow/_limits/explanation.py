@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from asyncflow._limits.claim import WAITING, ClaimState
+from asyncflow._limits.claim import WAITING
 from asyncflow._limits.crowd import Crowd
 from asyncflow._limits.holding import lendable
 from asyncflow._limits.limit import Limit
