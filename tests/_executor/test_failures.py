@@ -604,6 +604,9 @@ def test_a_step_that_returns_a_coroutine_fails_named() -> None:
     async def later(x: int) -> int:
         return x
 
+    def forgetful(x: int) -> object:
+        return later(x)
+
     @op
     async def one() -> int:
         return 1
@@ -614,7 +617,7 @@ def test_a_step_that_returns_a_coroutine_fails_named() -> None:
 
     @graph
     def job() -> object:
-        return take(apply(later, one()))
+        return take(apply(forgetful, one()))
 
     [error] = run_virtual(job.try_run).errors
     assert isinstance(error, TypeError)

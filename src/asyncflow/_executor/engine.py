@@ -220,7 +220,8 @@ class Engine:
         """One round of the admission core; what it grants joins `starts`."""
         self.stale = False
         fresh, fresh_runs = self.fresh, self.fresh_runs
-        if fresh or fresh_runs:
+        telling = bool(fresh or fresh_runs)
+        if telling:
             self.fresh, self.fresh_runs = [], []  # what begins by this round waits for the next
         reading = int(now * 1_000_000_000)
         starts = self.core.admit(max(reading, self.core.now))  # user code that ran meanwhile may have had a round
@@ -229,7 +230,7 @@ class Engine:
         self.starts.extend(starts)
         if self.core.commands:
             self._obey(now)
-        if fresh or fresh_runs:
+        if telling:
             tell_blocked(self, fresh, fresh_runs, now)
 
     def tick(self) -> float:
