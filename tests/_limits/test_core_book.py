@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from asyncflow._limits import Admission, Claim, Limit, LimitBook
+from asyncflow._limits import Admission, Claim, Limit, LimitBook, PoolQuota, PoolQuotas
 from asyncflow._limits.book import tag_needs
 from asyncflow.errors import ConfigurationError
 from asyncflow.options import PER_VALUE, TagLimit
@@ -16,26 +16,26 @@ def told(needs: list[tuple[Limit, int]]) -> list[tuple[str, int | None, int]]:
 
 def test_a_key_asks_for_its_pool_and_for_itself():
     """Where `per_key` is set, a key is a fine limit beside the pool; where it is not, only the pool counts."""
-    book = LimitBook(Admission(), limits={"api": (5, 1, True), "db": (2, None, True)})
+    book = LimitBook(Admission(), PoolQuotas(pools={"api": PoolQuota(5, 1), "db": PoolQuota(2, None)}))
     assert told(book.needs((("api:a", 2), ("db:x", 1)))) == [("api", 5, 2), ("api:a", 1, 2), ("db", 2, 1)]
 
 
 def test_the_same_name_is_the_same_limit():
     """Two ops that name one key share its limit."""
-    book = LimitBook(Admission(), limits={"api": (5, 1, True)})
+    book = LimitBook(Admission(), PoolQuotas(pools={"api": PoolQuota(5, 1)}))
     assert book.needs((("api:a", 1),)) == book.needs((("api:a", 1),))
 
 
 def test_default_limit_is_applied_to_pools_nobody_configured():
     """It is applied at first use, and nothing is said about it."""
-    book = LimitBook(Admission(), default_limit=3)
+    book = LimitBook(Admission(), PoolQuotas(default_limit=3))
     assert told(book.needs((("web", 1),))) == [("web", 3, 1)]
     assert book.notices == []
 
 
 def test_an_unlimited_pool_is_counted_and_told_once_with_the_nearest_name():
     """A pool without any limit is most often misspelt."""
-    book = LimitBook(Admission(), limits={"database": (1, None, True)})
+    book = LimitBook(Admission(), PoolQuotas(pools={"database": PoolQuota(1, None)}))
     assert told(book.needs((("databse", 1),))) == [("databse", None, 1)]
     book.needs((("databse", 1),))
     assert [(notice.pool, "'database'" in notice.message) for notice in book.notices] == [("databse", True)]
@@ -43,7 +43,7 @@ def test_an_unlimited_pool_is_counted_and_told_once_with_the_nearest_name():
 
 def test_strict_refuses_pools_without_a_limit():
     """The message names the pool, the nearest one, and what to do."""
-    book = LimitBook(Admission(), limits={"database": (1, None, True)}, strict=True)
+    book = LimitBook(Admission(), PoolQuotas(pools={"database": PoolQuota(1, None)}, strict=True))
     with pytest.raises(ConfigurationError, match=r"'databse' has no limit.*'database'.*default_limit"):
         book.needs((("databse", 1),))
 
@@ -51,7 +51,7 @@ def test_strict_refuses_pools_without_a_limit():
 def test_keys_that_nobody_uses_are_forgotten():
     """Ten thousand customers leave no more than the few limits that are in use."""
     core = Admission()
-    book = LimitBook(core, limits={"api": (None, 1, True)})
+    book = LimitBook(core, PoolQuotas(pools={"api": PoolQuota(None, 1)}))
     party = core.party(core.group("run"))
     kept = Claim(party, core.demand(book.needs((("api:kept", 1),))), 0)
     core.enqueue(kept)
@@ -74,7 +74,7 @@ def test_keys_that_nobody_uses_are_forgotten():
 def test_a_key_named_by_a_living_demand_is_kept():
     """A plan keeps its demands; the limit of their key must not be made twice."""
     core = Admission()
-    book = LimitBook(core, limits={"api": (None, 1, True)})
+    book = LimitBook(core, PoolQuotas(pools={"api": PoolQuota(None, 1)}))
     demand = core.demand(book.needs((("api:a", 1),)))
     for number in range(1_000):
         book.needs(((f"api:{number}", 1),))
@@ -86,8 +86,8 @@ def test_tag_rules_in_their_three_forms():
     core = Admission()
     made: dict[str, Limit] = {}
 
-    def limit_of(name: str, capacity: int | None) -> Limit:
-        return made.setdefault(name, core.limit(name, capacity, named=False))
+    def limit_of(name: str, rule: TagLimit) -> Limit:
+        return made.setdefault(name, core.limit(name, rule.limit, named=False))
 
     rules = (
         TagLimit("kind", limit=5),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from asyncflow._authoring import NodeKind, item_names
 from asyncflow._executor.ending import interrupt
 from asyncflow._executor.outcome import as_failure, node_failed
-from asyncflow._executor.stepping import UNAWAITED, arguments, refuse_unawaited
+from asyncflow._executor.stepping import UNAWAITED, arguments, unawaited
 from asyncflow._plan import PlanNode
 from asyncflow._scheduler import expand
 from asyncflow.errors import PlanError
@@ -55,7 +55,7 @@ def compute(node: PlanNode, frame: Execution) -> Any:  # noqa: ANN401 — the us
         raise PlanError(f"{node.key} has nothing to call")
     value = node.fn(*args, **kwargs)
     if issubclass(type(value), UNAWAITED):
-        refuse_unawaited(f"the step {frame.run.graph}/{node.key}", value)
+        raise unawaited(f"the step {frame.run.graph}/{node.key}", value)
     return value
 
 

@@ -47,7 +47,7 @@ def submit(engine: Engine, run: RunState) -> None:
     now = engine.clock()
     run.queued_at = now
     roots = roots_of(engine, run, now) if needs or run.root.ready else {}
-    if not needs and (not roots or any(fits(demand) for demand in roots)):
+    if not needs and not roots:
         begin(engine, run, now)
         return
     run.status = RunStatus.QUEUED

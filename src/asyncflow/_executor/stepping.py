@@ -16,7 +16,7 @@ import types
 from collections.abc import Coroutine, Generator
 from contextvars import Context
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncflow._authoring import NodeKind, Ref
 from asyncflow._executor.current import CURRENT
@@ -51,12 +51,7 @@ def first_step(claim: Claim, frame: Execution, node: PlanNode) -> tuple[Coroutin
         coroutine = node.direct(*[values[j] for j in node.flat])
     else:
         coroutine = _called(node, frame)
-    try:
-        return coroutine, coroutine.send(None)
-    except StopIteration as stop:
-        if issubclass(type(stop.value), UNAWAITED):
-            refuse_unawaited(f"{frame.run.graph}/{frame.key(claim.owner[1])}", stop.value)
-        raise
+    return coroutine, coroutine.send(None)
 
 
 def _called(node: PlanNode, frame: Execution) -> Coroutine[Any, Any, Any]:
@@ -71,21 +66,20 @@ def _called(node: PlanNode, frame: Execution) -> Coroutine[Any, Any, Any]:
     return coroutine
 
 
-def refuse_unawaited(who: str, value: Any) -> NoReturn:  # noqa: ANN401 — a coroutine or a future
-    """Refuses what an op or a step gave without awaiting it; a coroutine is closed, since nothing will ever run it.
+def unawaited(who: str, value: Any) -> TypeError:  # noqa: ANN401 — a coroutine or a future
+    """Returns the error for what an op or a step gave without awaiting it.
 
-    Raises:
-        TypeError: naming the op, and what it forgot to await.
+    A coroutine is closed, since nothing will ever run it.
     """
     what = f"a {type(value).__name__}"
     if inspect.iscoroutine(value):
         what = f"the coroutine of {value.__qualname__}(…)"
         if inspect.getcoroutinestate(value) == inspect.CORO_CREATED:
             value.close()
-    raise TypeError(
+    return TypeError(
         f"{who} returned {what} without awaiting it, which nothing else would: write"
         " `return await …`, in an `async def`"
-    ) from None
+    )
 
 
 def arguments(node: PlanNode, frame: Execution) -> tuple[list[Any], dict[str, Any]]:
@@ -111,7 +105,7 @@ def checked(claim: Claim, value: object) -> object:
     """Returns what an op gave, where that is a value."""
     if issubclass(type(value), UNAWAITED):
         frame, i = claim.owner
-        refuse_unawaited(f"{frame.run.graph}/{frame.key(i)}", value)
+        raise unawaited(f"{frame.run.graph}/{frame.key(i)}", value)
     return value
 
 

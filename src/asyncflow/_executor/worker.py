@@ -23,7 +23,7 @@ from anyio import CancelScope
 from asyncflow._executor.ending import end_children
 from asyncflow._executor.outcome import op_failed, op_succeeded
 from asyncflow._executor.spawn import current_task
-from asyncflow._executor.stepping import Suspended, carry, ended_early, first_step
+from asyncflow._executor.stepping import UNAWAITED, Suspended, carry, ended_early, first_step, unawaited
 from asyncflow._executor.telling import tell_started
 from asyncflow._scheduler import BLOCKED, RUNNING
 
@@ -67,7 +67,7 @@ def next_turn() -> Generator[None, None, None]:
     yield
 
 
-def run_burst(engine: Engine) -> Suspended | None:  # noqa: C901 — the hot loop; a call for each branch would cost a tenth of an op
+def run_burst(engine: Engine) -> Suspended | None:  # noqa: C901, PLR0912 — the hot loop; a call for each branch would cost a tenth of an op
     """Starts admitted ops until one suspends (it is returned), or the burst is over and another worker goes on."""
     starts = engine.starts
     clock = engine.clock
@@ -98,7 +98,11 @@ def run_burst(engine: Engine) -> Suspended | None:  # noqa: C901 — the hot loo
             now = clock()
             if frame.run.children and claim in frame.run.children:
                 return Suspended(claim, ended_early(stop.value, None), None, context)
-            op_succeeded(engine, claim, stop.value, now)
+            value = stop.value
+            if issubclass(type(value), UNAWAITED):
+                op_failed(engine, claim, unawaited(f"{frame.run.graph}/{frame.key(i)}", value), now)
+            else:
+                op_succeeded(engine, claim, value, now)
         except BaseException as error:  # noqa: BLE001 — an op may raise anything; it is recorded and raised by the run
             now = clock()
             if frame.run.children and claim in frame.run.children:

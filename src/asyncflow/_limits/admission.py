@@ -76,8 +76,17 @@ class Admission(Tuning):
         for claim in claims:
             if claim.state is not NEW:
                 raise _enqueued_before(claim)
+        state = self._state
+        seq = state.seq
         for claim in claims:
-            self.enqueue(claim)
+            claim.state = WAITING
+            seq += 1
+            claim.seq = seq
+        state.seq = seq
+        state.arrivals.extend(claims)
+        if state.log is not None:
+            for claim in claims:
+                state.log.enqueued(claim)
 
     def enqueue_ghosts(self, ghosts: Sequence[tuple[Claim, Claim | None]]) -> None:
         """Enqueues the ways in which a run may start; the first that fits is granted, the others vanish.
@@ -101,7 +110,8 @@ class Admission(Tuning):
                 claim.state = WAITING
                 claim.seq = self._next()
             state.arrivals.append(run)
-        state.due = True
+        if len(ghosts) > 1:  # who vanishes with the first that starts is for a round to say
+            state.due = True
         if state.log is not None:
             state.log.ghosts_enqueued(ghosts)
 
@@ -168,7 +178,7 @@ class Admission(Tuning):
         if len(arrivals) != 1 or state.due or now < state.now or state.log is not None:
             return self._decide(now)
         claim = arrivals[0]
-        demand = claim.demand
+        demand = claim.demand if claim.ghost is None else claim.ghost.demand
         for limit, amount in demand.needs:
             if limit.ceiling - limit.held < amount or limit.crowd is not None:
                 return self._round.run(now)
@@ -179,10 +189,20 @@ class Admission(Tuning):
             books.serve(now)
         state.seq += 1
         claim.party.group.turn = state.seq
+        arrivals.clear()
+        if claim.ghost is not None:
+            return self._grant_at_once(claim, now)
         claim.enqueued_at = now
         books.grant(claim, now)
-        arrivals.clear()
         return [claim]
+
+    def _grant_at_once(self, claim: Claim, now: int) -> list[Claim]:
+        """Grants an arrival that fits, both halves of a ghost."""
+        claims = [claim] if claim.ghost is None else claim.ghost.claims
+        for one in claims:
+            one.enqueued_at = now
+            self._state.books.grant(one, now)
+        return claims
 
     def _decide(self, now: int) -> list[Claim]:
         """Decides a round that is not the simplest case."""
@@ -200,12 +220,23 @@ class Admission(Tuning):
         state.books.serve(now)
         claims = sorted(state.arrivals, key=state.seats.rank_of)
         state.arrivals.clear()
+        ghosts = False
         for claim in claims:
             state.seq += 1
             claim.party.group.turn = state.seq
+            if claim.ghost is not None:
+                ghosts = True
+                continue
             claim.enqueued_at = now
             state.books.grant(claim, now)
-        return claims
+        return claims if not ghosts else self._grant_ghosts_too(claims, now)
+
+    def _grant_ghosts_too(self, claims: list[Claim], now: int) -> list[Claim]:
+        """Grants the ghosts among arrivals that all fit; returns all that start, in order."""
+        starts: list[Claim] = []
+        for claim in claims:
+            starts.extend([claim] if claim.ghost is None else self._grant_at_once(claim, now))
+        return starts
 
     def _all_fit(self, arrivals: list[Claim]) -> bool:
         """Returns whether claims of one group all start: nobody waits for their limits, and all fit together.
@@ -217,7 +248,8 @@ class Admission(Tuning):
         for claim in arrivals:
             if self._state.seats.group_of(claim) is not group:
                 return False
-            counts[claim.demand] = counts.get(claim.demand, 0) + 1
+            asked = claim.demand if claim.ghost is None else claim.ghost.demand
+            counts[asked] = counts.get(asked, 0) + 1
         taken: dict[Limit, int] = {}
         for demand, count in counts.items():
             for limit, amount in demand.needs:
