@@ -5,13 +5,14 @@ pydantic checks it at the door; whatever does not fit is reported with its place
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
 
 from asyncflow.errors import ConfigurationError, did_you_mean
-from asyncflow.options import check_limit, check_pool_name
+from asyncflow.ids import check_name
+from asyncflow.options import PER_VALUE, Granularity, PerValue, TagLimit, check_limit, check_pool_name, check_tag_limits
 
 
 def _limit(value: object) -> int | None:
@@ -29,41 +30,95 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _max_runs(value: object) -> int | None:
+    """Applies the one number rule, and Dagster's −1 for unlimited."""
+    return None if type(value) is int and value == -1 else _limit(value)
+
+
+def _rules(value: object) -> tuple[TagLimit, ...]:
+    """Returns run-tag rules from `TagLimit`s, and from mappings as the guide writes them."""
+    if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
+        raise ValueError(f"must be a list of rules {{key, value, limit}}, not {type(value).__name__}")  # noqa: TRY004 — pydantic reports ValueErrors
+    given = cast("Iterable[object]", value)
+    try:
+        return check_tag_limits([_rule(rule, number) for number, rule in enumerate(given)], field="the list")
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+
+
+def _rule(rule: object, number: int) -> TagLimit:
+    if isinstance(rule, TagLimit):
+        return rule
+    if not isinstance(rule, Mapping):
+        raise ValueError(f"rule {number} must be a TagLimit or a mapping, not {type(rule).__name__}")  # noqa: TRY004 — pydantic reports ValueErrors
+    fields = cast("Mapping[object, object]", rule)
+    for name in fields:
+        if name not in _RULE_FIELDS:
+            raise ValueError(f"rule {number} has no field {name!r:.60}{did_you_mean(str(name), _RULE_FIELDS)}")
+    for name in ("key", "limit"):
+        if name not in fields:
+            raise ValueError(f"rule {number} has no {name!r}; write {{'key': …, 'limit': …}}")
+    key, limit, value = fields["key"], fields["limit"], fields.get("value")
+    if isinstance(value, Mapping):
+        value = _applies_to(cast("Mapping[object, object]", value), number)
+    if value is not None and value is not PER_VALUE and not isinstance(value, str):
+        raise ValueError(
+            f"the value of rule {number} must be a string or {{'applyLimitPerUniqueValue': True}},"
+            f" not {type(value).__name__}"
+        )
+    return TagLimit(check_name(key, field=f"the key of rule {number}"), value, check_limit(limit, field="its limit"))
+
+
+def _applies_to(value: Mapping[object, object], number: int) -> PerValue | None:
+    """Returns what `value: {applyLimitPerUniqueValue: …}` means."""
+    if set(value) != {"applyLimitPerUniqueValue"} or not isinstance(value["applyLimitPerUniqueValue"], bool):
+        raise ValueError(
+            f"the value of rule {number} must be a string, or {{'applyLimitPerUniqueValue': True}} with True or False"
+        )
+    return PER_VALUE if value["applyLimitPerUniqueValue"] else None
+
+
+def _buffer(value: object) -> int:
+    number = _limit(value)
+    if number is None:
+        raise ValueError("must be a whole number of at least 0, not None")
+    return number
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be True or False, not {type(value).__name__}")  # noqa: TRY004 — pydantic reports ValueErrors
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+_RULE_FIELDS: Final = ("key", "value", "limit")
+
+
 class PoolConfig(_Strict):
-    """One pool: `limit` slots in all, `per_key` for each key, and whether a holder lends to its children."""
+    """One pool: `limit` slots in all, `per_key` for each key, who takes them, and whether holders lend to children."""
 
     limit: LimitNumber = None
     per_key: LimitNumber = None
-    reentrant: bool = True
-    granularity: str | None = None
-
-
-def _TEMP(r):
-    from asyncflow.options import PER_VALUE, TagLimit
-
-    if isinstance(r, TagLimit):
-        return r
-    v = r.get("value")
-    if isinstance(v, dict):
-        v = PER_VALUE if v["applyLimitPerUniqueValue"] else None
-    return TagLimit(r["key"], v, r["limit"])
+    granularity: Granularity | None = None
+    reentrant: Flag = True
 
 
 class RunsConfig(_Strict):
-    max_concurrent_runs: LimitNumber = None
+    """The run queue: how many runs are admitted, how many may wait, and the rules on their tags."""
+
+    max_concurrent_runs: Annotated[int | None, BeforeValidator(_max_runs)] = None
     max_queued: LimitNumber = None
-    tag_concurrency_limits: Annotated[
-        tuple[Any, ...], BeforeValidator(lambda rules: tuple(_TEMP(r) for r in rules))
-    ] = ()
+    tag_concurrency_limits: Annotated[tuple[TagLimit, ...], PlainValidator(_rules)] = ()
 
 
 class PoolsConfig(_Strict):
     """The pools: `limits` by name, `default_limit` for all others; `strict` refuses pools without a limit."""
 
     default_limit: LimitNumber = None
-    strict: bool = False
-    granularity: str = "op"
-    op_granularity_run_buffer: int = 0
+    granularity: Granularity = "op"
+    op_granularity_run_buffer: Annotated[int, BeforeValidator(_buffer)] = 0
+    strict: Flag = False
     limits: dict[str, PoolConfig] = Field(default_factory=dict[str, PoolConfig])
 
 
@@ -74,9 +129,9 @@ class ConcurrencyConfig(_Strict):
     1
     """
 
-    pools: PoolsConfig = Field(default_factory=PoolsConfig)
     runs: RunsConfig = Field(default_factory=RunsConfig)
-    max_concurrent_branch_deployment_runs: int | None = 50
+    pools: PoolsConfig = Field(default_factory=PoolsConfig)
+    max_concurrent_branch_deployment_runs: LimitNumber = 50
 
     @classmethod
     def of(cls, value: object) -> ConcurrencyConfig:
@@ -142,4 +197,6 @@ def _known_names(place: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = ConcurrencyConfig
     if place[:1] == ("pools",):
         model = PoolConfig if len(place) > 1 else PoolsConfig
+    elif place[:1] == ("runs",):
+        model = RunsConfig
     return list(model.model_fields)
