@@ -37,8 +37,9 @@ def _max_runs(value: object) -> int | None:
 
 def _rules(value: object) -> tuple[TagLimit, ...]:
     """Returns run-tag rules from `TagLimit`s, and from mappings as the guide writes them."""
+    given_type = type(value).__name__
     if isinstance(value, (str, Mapping)) or not isinstance(value, Iterable):
-        raise ValueError(f"must be a list of rules {{key, value, limit}}, not {type(value).__name__}")  # noqa: TRY004 — pydantic reports ValueErrors
+        raise ValueError(f"must be a list of rules {{key, value, limit}}, not {given_type}")  # noqa: TRY004 — pydantic reports ValueErrors
     given = cast("Iterable[object]", value)
     try:
         return check_tag_limits([_rule(rule, number) for number, rule in enumerate(given)], field="the list")

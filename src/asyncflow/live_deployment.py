@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Hashable, Mapping, Sequence
 from typing import Any
 
 from asyncflow import _executor as executor
@@ -98,7 +98,7 @@ class LiveDeployment:
     @contextlib.asynccontextmanager
     async def _slots(
         self, needs: PoolNeeds, label: str, priority: int, fair_key: Hashable | None, weight: float
-    ) -> AsyncIterator[None]:
+    ) -> AsyncGenerator[None]:
         engine, home = self.place()
         block = Block(engine, home, needs, label=label, priority=priority, fair_key=fair_key, weight=weight)
         block.enqueue()

@@ -245,10 +245,11 @@ class Engine:
         self.core.commands.clear()
         for command in commands:
             if isinstance(command, Deadlocked):
-                if type(command.claim.owner) is not tuple:
-                    command.claim.owner.deadlocked(self, command.chain)
+                owner = command.claim.owner
+                if isinstance(owner, Block):
+                    owner.deadlocked(self, command.chain)
                     continue
-                frame, i = command.claim.owner
+                frame, i = owner
                 frame.claims[i] = None
                 frame.open -= 1
                 chain, advice = told_deadlock(self.core, command)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from asyncflow._executor import ending
+from asyncflow._executor.block import Block
 from asyncflow._executor.demands import demand_of
 from asyncflow._limits import Claim
 from asyncflow._scheduler import BLOCKED
@@ -116,7 +117,7 @@ def admitted(engine: Engine, starts: list[Claim], now: float) -> list[Claim]:
     let_out: list[RunState] = []
     for claim in starts:
         owner = claim.owner
-        if type(owner) is not tuple:
+        if isinstance(owner, Block):
             owner.granted(engine)
             continue
         frame, i = owner
