@@ -8,6 +8,8 @@ from asyncflow._limits.demand import Demand
 from asyncflow._limits.explanation import Blocker, Explanation
 from asyncflow._limits.group import Group, Party
 from asyncflow._limits.limit import UNLIMITED, Limit
+from asyncflow._limits.preview import Preview
+from asyncflow._limits.proposal import Changes, NewLimit
 from asyncflow._limits.snapshot import HolderView, LimitView, Snapshot, WaiterView
 
 __all__ = [
@@ -15,6 +17,7 @@ __all__ = [
     "Admission",
     "AskRemote",
     "Blocker",
+    "Changes",
     "Claim",
     "ClaimState",
     "Command",
@@ -28,7 +31,9 @@ __all__ = [
     "Limit",
     "LimitBook",
     "LimitView",
+    "NewLimit",
     "Party",
+    "Preview",
     "ReleaseError",
     "ReturnRemote",
     "Snapshot",
