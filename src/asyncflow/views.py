@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from asyncflow._executor import THE_RUN, Engine, Execution, Redrawing, RunState
-from asyncflow._limits import Changes, Claim, Explanation, LimitView, Snapshot
+from asyncflow._limits import Claim, Explanation, LimitView, Snapshot
 from asyncflow.errors import ConfigurationError, did_you_mean
 from asyncflow.results import OpStatus, RunStatus
 
@@ -212,8 +212,8 @@ class Preview:
 
 def preview_of(engine: Engine, redrawing: Redrawing) -> Preview:
     """Returns what a change would do, decided by a round of the core on a copy."""
-    anyway = set(engine.core.preview(Changes()).starts)
     decided = engine.core.preview(redrawing.changes)
+    anyway = set(decided.starts_anyway)
     return Preview(
         starts=_places([claim for claim in decided.starts if claim not in anyway]),
         stays=_places(decided.stays),

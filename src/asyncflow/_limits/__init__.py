@@ -1,7 +1,6 @@
 """Who may start now, and why not: the pure admission core."""
 
 from asyncflow._limits.admission import Admission, ReleaseError
-from asyncflow._limits.batch import Changes, NewLimit
 from asyncflow._limits.book import FOLLOWS, Follows, LimitBook, PoolQuota, PoolQuotas
 from asyncflow._limits.claim import Claim, ClaimState
 from asyncflow._limits.command import AskRemote, Command, Deadlocked, DropTicket, Gathering, ReturnRemote, Unparked
@@ -9,6 +8,8 @@ from asyncflow._limits.demand import Demand
 from asyncflow._limits.explanation import Blocker, Explanation
 from asyncflow._limits.group import Group, Party
 from asyncflow._limits.limit import UNLIMITED, Limit
+from asyncflow._limits.preview import Preview
+from asyncflow._limits.proposal import Changes, NewLimit
 from asyncflow._limits.run_book import RunBook, RunQuotas, alike
 from asyncflow._limits.snapshot import HolderView, LimitView, Snapshot, WaiterView
 
@@ -37,6 +38,7 @@ __all__ = [
     "Party",
     "PoolQuota",
     "PoolQuotas",
+    "Preview",
     "ReleaseError",
     "ReturnRemote",
     "RunBook",

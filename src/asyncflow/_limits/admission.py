@@ -14,21 +14,22 @@ limits nobody waits for and all have room, is granted without touching any queue
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from asyncflow._limits.batch import Changes, NewLimit, Preview
 from asyncflow._limits.claim import GRANTED, NEW, WAITING, WITHDRAWN, Claim
 from asyncflow._limits.command import Command
 from asyncflow._limits.demand import Demand
+from asyncflow._limits.enactment import enact, refuse_unfit
 from asyncflow._limits.explanation import Change, Explanation, explain, shortages
 from asyncflow._limits.ghost import Ghost, GhostFamily
 from asyncflow._limits.holding import Holding
 from asyncflow._limits.invariants import audit
 from asyncflow._limits.leaving import dismiss
 from asyncflow._limits.limit import Limit
+from asyncflow._limits.preview import Preview, foresee
+from asyncflow._limits.proposal import Changes, NewLimit
 from asyncflow._limits.round import Round
 from asyncflow._limits.snapshot import Snapshot, take_snapshot
-from asyncflow._limits.state import State
 from asyncflow._limits.tuning import Tuning
 from asyncflow._limits.twin import Twin
 from asyncflow.errors import AdmissionError
@@ -303,10 +304,30 @@ class Admission(Tuning):
         """Returns the limits that are short for a waiter; far cheaper than `explain`."""
         return tuple([one.limit for one in shortages(claim)]) if claim.state is WAITING else ()
 
+    def apply(self, changes: Changes) -> dict[NewLimit, Limit]:
+        """Makes changes in their order, all or none; the next round decides what follows from them.
+
+        Returns:
+            The limits that were made.
+
+        Raises:
+            AdmissionError: where one of them cannot be made; nothing is changed.
+        """
+        refuse_unfit(self._state, changes)
+        return enact(self, changes)
+
+    def preview(self, changes: Changes) -> Preview:
+        """Tells what the next round would decide after `apply(changes)`; nothing is changed.
+
+        Raises:
+            AdmissionError: where one of them cannot be made.
+        """
+        return foresee(self._state, changes, self._of)
+
     def _starts_by(self, claim: Claim, change: Change) -> bool:
         """Returns whether a waiter starts in a round after a change, tried on a copy."""
         twin = Twin(self._state)
-        other = Admission._of(twin.copied)
+        other = Admission._of(twin)
         for limit in change.resumed:
             other.resume(twin.limit(limit))
         for limit, capacity in change.resized:
@@ -318,38 +339,21 @@ class Admission(Tuning):
     def copy(self) -> Admission:
         """Returns a twin that decides as this one would, for previews. It has no log; owners are the same objects."""
         twin = Twin(self._state)
-        copied = Admission._of(twin.copied)
+        copied = Admission._of(twin)
         for key, group in tuple(self._groups.items()):
             copied._groups[key] = twin.group(group)
-        for key, demand in tuple(self._demands.items()):
-            if all(limit in self._state.limits for limit, _ in demand.needs):
-                copied._demands[key] = twin.demand(demand)
         return copied
 
     @classmethod
-    def _of(cls, state: State) -> Admission:
-        """Returns an admission on an existing state."""
+    def _of(cls, twin: Twin) -> Admission:
+        """Returns the admission that decides for a twin."""
+        state = twin.copied
         made = cls(max_overtakes=state.max_overtakes, fair=state.fair, describe=state.describe)
         made._state = state
         made._round = Round(state)
+        for demand in twin.demands():
+            made._demands[demand.key] = demand
         return made
-
-    def apply(self, changes: Changes) -> Mapping[NewLimit, Limit]:
-        """Makes changes in their order, in one step between two rounds; returns the limits that were made."""
-        return changes.make(self)
-
-    def preview(self, changes: Changes) -> Preview:
-        """Tells what the next round would do after changes, decided on a copy; nothing is changed here."""
-        twin = Twin(self._state)
-        other = Admission._of(twin.copied)
-        mirrored = {twin.claim(claim): claim for claim in self.waiting_claims()}
-        changes.make(other, twin)
-        starts = [mirrored[claim] for claim in other.admit(self._state.now) if claim in mirrored]
-        stays = [claim for copied, claim in mirrored.items() if copied.state is WAITING]
-        never = [
-            claim for copied, claim in mirrored.items() if copied.state is WAITING and other.fits_ever(copied.asked)
-        ]
-        return Preview(tuple(starts), tuple(stays), tuple(never))
 
     def check(self) -> None:
         """Recomputes what is kept beside the grants and waiters; for tests and doubts.

@@ -17,8 +17,8 @@ from enum import Enum
 from typing import Final, TypeVar
 
 from asyncflow._limits.admission import Admission
-from asyncflow._limits.batch import Changes, NewLimit
 from asyncflow._limits.limit import Limit
+from asyncflow._limits.proposal import Changes, NewLimit
 from asyncflow._limits.table import Draft, Find, LimitTable
 from asyncflow.errors import ConfigurationError, did_you_mean
 from asyncflow.options import PER_VALUE, Granularity, TagLimit

@@ -274,6 +274,10 @@ class Books:
         """Goes on numbering loans where another book is."""
         self._loans = other._loans
 
+    def forget(self, limit: Limit) -> None:
+        """A limit is no more: what was served on it is not added any more."""
+        self.notes = [note for note in self.notes if note[1] is not limit]
+
     # ── service ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def serve(self, now: int) -> None:

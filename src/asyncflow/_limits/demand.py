@@ -72,6 +72,11 @@ class Demand:
                 return amount
         return 0
 
+    @property
+    def key(self) -> tuple[tuple[int, int], ...]:
+        """What it is known by: the numbers of its limits, and the amounts."""
+        return key_of(self.needs)
+
     def judge(self) -> bool:
         """Returns whether nobody can start with it now, whoever ends."""
         for limit, amount in self.needs:
@@ -95,6 +100,11 @@ def vector(needs: Iterable[tuple[Limit, int]]) -> Needs:
             raise AdmissionError(f"a demand asks for {amount} of {limit.name!r}; ask for at least 1, or leave it out")
         total[limit] = total.get(limit, 0) + amount
     return tuple(sorted(total.items(), key=_by_seq))
+
+
+def key_of(needs: Needs) -> tuple[tuple[int, int], ...]:
+    """Returns what a vector is known by."""
+    return tuple([(limit.seq, amount) for limit, amount in needs])
 
 
 def _by_seq(need: tuple[Limit, int]) -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from asyncflow._limits.claim import WAITING
-from asyncflow._limits.demand import Demand, vector
+from asyncflow._limits.demand import Demand, key_of, vector
 from asyncflow._limits.group import Group, Party
 from asyncflow._limits.limit import Limit
 from asyncflow._limits.log import DecisionLog
@@ -75,6 +75,7 @@ class Registry:
         if limit.held or asked or limit not in state.limits:
             raise AdmissionError(f"limit {limit.name!r} is held, asked for or unknown; drop it when nobody uses it")
         del state.limits[limit]
+        state.books.forget(limit)
         if limit.named:
             for group in tuple(self._groups.values()):
                 group.forget(limit)
@@ -89,7 +90,7 @@ class Registry:
     def demand(self, needs: Iterable[tuple[Limit, int]]) -> Demand:
         """Returns the demand for these needs; equal vectors are one object. Amounts for one limit are added."""
         summed = vector(needs)
-        key = tuple([(limit.seq, amount) for limit, amount in summed])
+        key = key_of(summed)
         demand = self._demands.get(key)
         if demand is None:
             demand = self._demands[key] = Demand(summed)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from asyncflow._limits.admission import Admission
-from asyncflow._limits.batch import Changes, NewLimit
 from asyncflow._limits.book import tag_needs
 from asyncflow._limits.limit import Limit
+from asyncflow._limits.proposal import Changes, NewLimit
 from asyncflow._limits.table import Draft, Find, LimitTable
 from asyncflow.options import PER_VALUE, TagLimit
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Protocol, TypeVar
 
 from asyncflow._limits.admission import Admission
-from asyncflow._limits.batch import Changes, NewLimit
 from asyncflow._limits.limit import Limit
+from asyncflow._limits.proposal import Changes, NewLimit
 
 L_co = TypeVar("L_co", covariant=True)
 

@@ -7,6 +7,8 @@ follow. What a group had served, who was passed how often, and what a round stil
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from asyncflow._limits.claim import WAITING, Claim
 from asyncflow._limits.demand import Demand
 from asyncflow._limits.earmark import Earmark
@@ -76,7 +78,8 @@ class Twin:
             copied.held, copied.service = stake.held, stake.service
         return copied
 
-    def _party(self, party: Party) -> Party:
+    def party(self, party: Party) -> Party:
+        """Returns the copy of a party."""
         copied = self._parties.get(party)
         if copied is None:
             copied = self._parties[party] = Party(self.group(party.group), party.priority, party.arrival)
@@ -97,11 +100,20 @@ class Twin:
             parent = None if claim.parent is None else self.claim(claim.parent)
             known = all(limit in self._limits for limit, _ in claim.demand.needs)
             demand = self.demand(claim.demand) if known else Demand(())
-            copied = Claim(self._party(claim.party), demand, claim.order, claim.owner, parent)
+            copied = Claim(self.party(claim.party), demand, claim.order, claim.owner, parent)
             self._claims[claim] = copied
             copied.state, copied.seq = claim.state, claim.seq
             copied.enqueued_at, copied.granted_at = claim.enqueued_at, claim.granted_at
         return copied
+
+    def originals(self, copies: Iterable[Claim]) -> tuple[Claim, ...]:
+        """Returns the claims of which these are copies."""
+        known = {copied: claim for claim, copied in self._claims.items()}
+        return tuple([known[copied] for copied in copies])
+
+    def demands(self) -> Iterable[Demand]:
+        """Returns all copied demands."""
+        return self._demands.values()
 
     # ── grants ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -121,7 +133,7 @@ class Twin:
         lending = self._state.lending
         for edge in lending.edges:
             borrower = edge.borrower
-            target = self.claim(borrower) if isinstance(borrower, Claim) else self._party(borrower)
+            target = self.claim(borrower) if isinstance(borrower, Claim) else self.party(borrower)
             if isinstance(target, Claim):
                 Holding.of(target)
             self.copied.lending.edges.append(Edge(self.claim(edge.lender), target))
