@@ -127,9 +127,6 @@ def admitted(engine: Engine, starts: list[Claim], now: float) -> list[Claim]:
             ops.append(claim)
             continue
         run: RunState = frame.run
-        if run.status is not RunStatus.QUEUED:  # its grant is taken for the record: the run was running already
-            run.grant = claim
-            continue
         ending.leave_queue(engine, run)
         run.grant = claim
         run.waited = claim.waits()

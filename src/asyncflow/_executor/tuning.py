@@ -130,14 +130,11 @@ def live_ops(engine: Engine, home: DeploymentState) -> Iterator[tuple[Execution,
 
 def give_grants(engine: Engine, home: DeploymentState) -> None:
     """Gives every running run a grant of its own, empty where it needed nothing so far, so that it can be counted."""
-    missing = [run for run in runs_of(engine, home) if run.grant is None and run.status is not RunStatus.QUEUED]
-    if not missing:
-        return
     nothing = engine.core.demand(())
-    engine.core.enqueue_many([Claim(run.party, nothing, (), (run.root, THE_RUN)) for run in missing])
-    engine.waiting_specially += 1
-    engine.decide(engine.clock())
-    engine.waiting_specially -= 1
+    for run in runs_of(engine, home):
+        if run.grant is None and run.status is not RunStatus.QUEUED:
+            run.grant = Claim(run.party, nothing, (), (run.root, THE_RUN))
+            engine.core.grant_nothing(run.grant)
 
 
 def tune_run(engine: Engine, run: RunState, cap: int | None, rules: tuple[TagLimit, ...]) -> None:

@@ -225,19 +225,15 @@ class Admission(Tuning):
         for claim in claims:
             state.seq += 1
             claim.party.group.turn = state.seq
-            if claim.ghost is not None:
+            if claim.ghost is None:
+                claim.enqueued_at = now
+                state.books.grant(claim, now)
+            else:
                 ghosts = True
-                continue
-            claim.enqueued_at = now
-            state.books.grant(claim, now)
-        return claims if not ghosts else self._grant_ghosts_too(claims, now)
-
-    def _grant_ghosts_too(self, claims: list[Claim], now: int) -> list[Claim]:
-        """Grants the ghosts among arrivals that all fit; returns all that start, in order."""
-        starts: list[Claim] = []
-        for claim in claims:
-            starts.extend([claim] if claim.ghost is None else self._grant_at_once(claim, now))
-        return starts
+                self._grant_at_once(claim, now)
+        if not ghosts:
+            return claims
+        return [one for claim in claims for one in ([claim] if claim.ghost is None else claim.ghost.claims)]
 
     def _all_fit(self, arrivals: list[Claim]) -> bool:
         """Returns whether claims of one group all start: nobody waits for their limits, and all fit together.

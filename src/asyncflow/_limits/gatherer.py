@@ -3,6 +3,10 @@
 It walks through its needs, scarcest limit first, and takes what those before it left; at the first limit it cannot
 cover it takes every free unit and stops. So units pile up for it where they are hardest to get, and nothing is kept
 idle on limits it has not reached. A reservation is not a holding: no cycle of waiters can come of it.
+
+A queued run comes first to what it needs as a whole, whatever is scarcest. A run holds its place while its ops wait,
+so a place and an op's slots are not alike: were the slots of a root kept while the place is taken, the run that has
+the place could wait for those very slots, and neither would ever go on.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ class Gatherer:
         priority: Its run priority.
         number: When it was promoted.
         rank: Its place among gatherers: (-priority, number).
-        needs: Its needs on limits of this process, scarcest first.
+        needs: Its needs on limits of this process, scarcest first; before them those of a queued run as a whole.
         kept: What is reserved for it, limit by limit as far as its walk came.
         covered: True where all its needs are.
         announced: True once the caller was told.
@@ -49,7 +53,11 @@ class Gatherer:
 
     def sort(self) -> None:
         """Puts the needs in the order of the walk."""
-        self.needs = tuple(sorted(self.claim.asked.local, key=_scarcity))
+        claim = self.claim
+        needs = sorted(claim.asked.local, key=_scarcity)
+        if claim.ghost is not None:
+            needs.sort(key=lambda need: not claim.demand.amount(need[0]))
+        self.needs = tuple(needs)
 
     @property
     def reserves(self) -> bool:

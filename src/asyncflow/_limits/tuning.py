@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from asyncflow._limits import change
-from asyncflow._limits.claim import GRANTED, WAITING, Claim
+from asyncflow._limits.claim import GRANTED, NEW, WAITING, Claim
 from asyncflow._limits.demand import Demand
 from asyncflow._limits.group import Party
 from asyncflow._limits.holding import Holding
@@ -56,6 +56,24 @@ class Tuning(Registry):
             self._state.log.resumed(limit)
 
     # ── claims ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def grant_nothing(self, claim: Claim) -> None:
+        """Grants a new claim that asks for nothing, between two rounds: a place for what it may have to hold later.
+
+        Raises:
+            AdmissionError: where it asks for something, or was enqueued before.
+        """
+        state = self._state
+        if claim.state is not NEW or claim.demand.needs:
+            raise AdmissionError(f"{claim!r} is not new, or asks for something; enqueue it")
+        claim.seq = self._next()
+        claim.enqueued_at = state.now
+        if state.log is not None:
+            state.log.enqueued(claim)
+            state.log.round_began(state.now)
+            state.log.started(claim)
+            state.log.round_ended()
+        state.books.grant(claim, state.now)
 
     def rematch(self, claim: Claim, demand: Demand) -> None:
         """Gives a claim another demand: a waiter keeps its age, a grant gains and loses what differs.

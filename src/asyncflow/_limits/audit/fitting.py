@@ -84,13 +84,17 @@ def gatherers(hall: Hall) -> list[Waiter]:
 
 
 def reservations(hall: Hall) -> Table:
-    """Returns what each gatherer reserves: needs scarcest first, up to and with the first it cannot cover."""
+    """Returns what each gatherer reserves, up to and with the first need it cannot cover.
+
+    Needs go scarcest first; those of a queued run as a whole before those of its root.
+    """
     table: Table = []
     for waiter in gatherers(hall):
         units: dict[Limit, int] = {}
         remote = waiter.earmark is not None or waiter.dropped_in == hall.round
         if not (remote or waiter.hopeless or hall.books.nested(waiter.main)):
-            for limit, amount in sorted(waiter.local, key=scarcity):
+            whole = {limit for limit, _ in waiter.main.demand.needs} if len(waiter.parts) > 1 else set[Limit]()
+            for limit, amount in sorted(waiter.local, key=lambda need: (need[0] not in whole, *scarcity(need))):
                 available = hall.usable(limit) - sum(other.get(limit, 0) for _, other in table)
                 units[limit] = min(amount, max(0, available))
                 if units[limit] < amount:
