@@ -1,4 +1,4 @@
-"""The `concurrency:` block: the same shape as a dict, as a `ConcurrencyConfig`, and (later) as YAML.
+"""The `concurrency:` block: the same shape as a dict, a `ConcurrencyConfig`, YAML, and environment variables.
 
 pydantic checks it at the door; whatever does not fit is reported with its place, the rule, and the nearest name.
 """
@@ -6,6 +6,7 @@ pydantic checks it at the door; whatever does not fit is reported with its place
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, ValidationError
@@ -13,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 from asyncflow.errors import ConfigurationError, did_you_mean
 from asyncflow.ids import check_name
 from asyncflow.options import PER_VALUE, Granularity, PerValue, TagLimit, check_limit, check_pool_name, check_tag_limits
+from asyncflow.settings import block_of_environment, block_of_file, named_by_variable
 
 
 def _limit(value: object) -> int | None:
@@ -133,6 +135,34 @@ class ConcurrencyConfig(_Strict):
     runs: RunsConfig = Field(default_factory=RunsConfig)
     pools: PoolsConfig = Field(default_factory=PoolsConfig)
     max_concurrent_branch_deployment_runs: LimitNumber = 50
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> ConcurrencyConfig:
+        """Returns the `concurrency:` block of a YAML file; needs the extra `settings`.
+
+        Raises:
+            ConfigurationError: naming file, field, rule and the nearest right spelling.
+        """
+        block = block_of_file(path)
+        try:
+            return cls.of(block)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{path}: {error}") from None
+
+    @classmethod
+    def from_env(cls, prefix: str = "ASYNCFLOW_") -> ConcurrencyConfig:
+        """Returns what environment variables say, such as `ASYNCFLOW_RUNS__MAX_CONCURRENT_RUNS=10`.
+
+        `ASYNCFLOW_POOLS__LIMITS` and `ASYNCFLOW_RUNS__TAG_CONCURRENCY_LIMITS` are JSON. Needs the extra `settings`.
+
+        Raises:
+            ConfigurationError: naming the variable, the rule and the nearest right spelling.
+        """
+        block = block_of_environment(prefix, cls)
+        try:
+            return cls.of(block)
+        except ConfigurationError as error:
+            raise ConfigurationError(named_by_variable(str(error), prefix)) from None
 
     @classmethod
     def of(cls, value: object) -> ConcurrencyConfig:

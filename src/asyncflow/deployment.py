@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from contextvars import Token
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
@@ -68,6 +69,15 @@ class Deployment(LiveDeployment):
         self._opened = False
         self._token: Token[tuple[Deployment, ...]] | None = None
         self._branches: dict[str, Branch] = {}
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, name: str = "default", **options: Any) -> Self:
+        """Makes a deployment with the `concurrency:` block of a YAML file; needs the extra `settings`.
+
+        Raises:
+            ConfigurationError: naming file, field, value, rule and the nearest right spelling.
+        """
+        return cls(name, concurrency=ConcurrencyConfig.from_yaml(path), **options)
 
     # ── open and close ────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,0 +1,183 @@
+"""Limits from files and from the environment, as plain blocks; needs the extra `settings`.
+
+A file is not trusted: it is read with PyYAML's safe loader, up to a size and a depth, without aliases (a few lines of
+them unfold to gigabytes), and a key that stands there twice is an error instead of a silent choice. PyYAML and
+pydantic-settings are imported where they are needed, since the core must work without them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+from asyncflow.errors import ConfigurationError, did_you_mean
+
+LARGEST: Final = 1024 * 1024
+"""Bytes of a file; limits take a few hundred."""
+
+DEEPEST: Final = 32
+"""Levels of nesting; limits take five."""
+
+_NAMES: Final = ("concurrency",)
+_LEGACY: Final = ("run_queue", "run_coordinator")
+_MISSING: Final = "needs PyYAML and pydantic-settings: pip install 'asyncflow-executor[settings]'"
+
+
+def block_of_file(path: str | Path) -> Mapping[str, Any]:
+    """Returns the `concurrency:` block of a YAML file.
+
+    Raises:
+        ConfigurationError: where it cannot be read, is no YAML, has no such block, or sets the run queue elsewhere.
+    """
+    document = _document(Path(path))
+    for name in _LEGACY:
+        if name in document:
+            raise ConfigurationError(
+                f"{path}: {name!r} is where older files set the run queue; move it to `concurrency: {{runs: …}}`"
+            )
+    if "concurrency" not in document:
+        names = ", ".join([repr(name) for name in list(document)[:8]]) or "nothing"
+        near = "".join([f"; {name!r} should read 'concurrency'" for name in document if did_you_mean(name, _NAMES)])
+        raise ConfigurationError(f"{path} has no `concurrency:` at its top level, only {names}{near}")
+    block = document["concurrency"]
+    if block is None:
+        return {}
+    if not isinstance(block, dict):
+        raise ConfigurationError(f"{path}: `concurrency:` must be a mapping, not {type(block).__name__}")
+    return cast("Mapping[str, Any]", block)
+
+
+def _document(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            read = file.read(LARGEST + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror or type(error).__name__}") from error
+    if len(read) > LARGEST:
+        raise ConfigurationError(f"{path} is larger than {LARGEST:,} bytes, too large for a file of limits")
+    try:
+        document = _parsed(read, path)
+    except RecursionError:
+        raise ConfigurationError(f"{path} is nested too deeply for a file of limits") from None
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{path} must be a mapping with `concurrency:` in it, not {type(document).__name__}")
+    found = cast("dict[object, Any]", document)
+    return {str(key): value for key, value in found.items()}
+
+
+def _parsed(text: bytes, path: Path) -> object:
+    """Returns what a YAML document says.
+
+    Raises:
+        ConfigurationError: naming file and line.
+    """
+    try:
+        import yaml  # noqa: PLC0415 — belongs to an extra
+    except ImportError:
+        raise ConfigurationError(f"reading {path} {_MISSING}") from None
+    try:
+        depth = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            where = f"{path}{_line(event.start_mark)}"
+            if isinstance(event, yaml.AliasEvent):
+                raise ConfigurationError(f"{where}: aliases (*{event.anchor:.60}) are not read; write it out")
+            if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+                depth += 1
+                if depth > DEEPEST:
+                    raise ConfigurationError(f"{where}: nested more than {DEEPEST} levels deep")
+            elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+                depth -= 1
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_doubles(root, path)
+        loaded: object = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = _line(mark)
+        why = getattr(error, "problem", None) or type(error).__name__
+        raise ConfigurationError(f"{path}{line} is no YAML: {why}") from error
+    return loaded
+
+
+def _line(mark: Any) -> str:  # noqa: ANN401 — a mark of PyYAML, or None
+    """Returns where something stands in a file."""
+    return "" if mark is None else f", line {mark.line + 1}"
+
+
+def _refuse_doubles(node: Any, path: Path) -> None:  # noqa: ANN401 — a node of PyYAML
+    """Refuses a mapping with a key twice, of which YAML loaders keep the last in silence."""
+    todo = [node]
+    while todo:
+        one = todo.pop()
+        children: Iterable[Any] = one.value if isinstance(getattr(one, "value", None), list) else ()
+        seen: set[str] = set()
+        for child in children:
+            if not isinstance(child, tuple):
+                todo.append(child)
+                continue
+            key, value = cast("tuple[Any, Any]", child)
+            name = str(key.value)
+            if name in seen:
+                raise ConfigurationError(f"{path}{_line(key.start_mark)}: {name!r:.60} stands there twice; keep one")
+            seen.add(name)
+            todo.append(value)
+
+
+def block_of_environment(prefix: str, shape: type[Any]) -> Mapping[str, Any]:
+    """Returns the block that environment variables say, `__` between the levels.
+
+    Args:
+        prefix: What the variables begin with.
+        shape: The model of the block.
+
+    Raises:
+        ConfigurationError: for a variable with the prefix that means nothing, and for one that is no JSON.
+    """
+    try:
+        import pydantic_settings  # noqa: PLC0415 — belongs to an extra
+    except ImportError:
+        raise ConfigurationError(f"reading limits from the environment {_MISSING}") from None
+    settings = pydantic_settings.SettingsConfigDict(env_prefix=prefix, env_nested_delimiter="__", extra="forbid")
+    reader = type("Environment", (pydantic_settings.BaseSettings,), {"model_config": settings, **_fields(shape)})
+    source = pydantic_settings.EnvSettingsSource(reader)
+    known = [f"{prefix}{name}".upper() for name in shape.model_fields]
+    for variable in sorted(source.env_vars):
+        name = variable.upper()
+        if not name.startswith(prefix.upper()) or name.partition("__")[0] in known:
+            continue
+        rest = [one.removeprefix(prefix.upper()) for one in (name, *known)]
+        if "__" in name or did_you_mean(rest[0], rest[1:]):  # others may be somebody else's
+            raise ConfigurationError(f"environment variable {name} is not known{did_you_mean(name, known)}")
+    try:
+        found = source()
+    except pydantic_settings.SettingsError as error:
+        raise ConfigurationError(f"environment variables {prefix}…: {error}; write JSON, or {prefix}A__B=…") from error
+    block: Mapping[str, Any] = _plain(found)
+    return block
+
+
+def _fields(shape: type[Any]) -> dict[str, Any]:
+    """Returns the fields of a model for one that only reads: what they mean is checked afterwards."""
+    annotations = {name: field.annotation for name, field in shape.model_fields.items()}
+    return {"__annotations__": annotations, **dict.fromkeys(annotations)}
+
+
+def _plain(value: object) -> Any:  # noqa: ANN401 — what the environment says
+    """Returns text of the environment as what it stands for: whole numbers, true and false, none."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in cast("dict[str, object]", value).items()}
+    if not isinstance(value, str):
+        return value
+    if re.fullmatch(r"-?[0-9]{1,18}", value):
+        return int(value)
+    return {"true": True, "false": False, "none": None, "null": None, "": None}.get(value.strip().lower(), value)
+
+
+def named_by_variable(message: str, prefix: str) -> str:
+    """Returns a message about a block with the variables in the places of its fields."""
+
+    def variable(found: re.Match[str]) -> str:
+        return prefix + found[1].lstrip(".").replace(".", "__").upper()
+
+    return re.sub(r"\bconcurrency((?:\.\w+)+)", variable, message)
