@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Generator
 from typing import Any
 
 import anyio
@@ -34,6 +35,14 @@ async def nap(seconds: float) -> float:
 @graph
 def napping(seconds: float = 1.0) -> float:
     return nap(seconds)
+
+
+@pytest.fixture(autouse=True)
+def structlog_as_it_comes() -> Generator[None]:
+    """Nothing is configured before a test, and nothing stays so after it."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
 
 
 def names(events: list[Event]) -> list[str]:
@@ -213,10 +222,7 @@ def test_structlog_as_it_is_configured() -> None:
     """Where the application configured structlog, events are structlog events with their fields."""
     with structlog.testing.capture_logs() as written:
         structlog.configure(**structlog.get_config())
-        try:
-            run_virtual(lambda: napping.on(Deployment("prod")).run(0.0))
-        finally:
-            structlog.reset_defaults()
+        run_virtual(lambda: napping.on(Deployment("prod")).run(0.0))
     assert [(line["event"], line["log_level"]) for line in written] == [
         ("RunStarted", "info"),
         ("OpStarted", "debug"),
@@ -240,10 +246,7 @@ def test_a_log_that_cannot_be_written_to_harms_nothing() -> None:
             assert await napping.on(prod).run(0.0) == 0.0
 
     structlog.configure(processors=[broken])
-    try:
-        run_virtual(main)
-    finally:
-        structlog.reset_defaults()
+    run_virtual(main)
     assert len(tries) == 10
 
 
