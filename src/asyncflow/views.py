@@ -125,7 +125,9 @@ def state_of(engine: Engine, run_id: object) -> RunState:
         raise ConfigurationError(f"a run is named by its id, a string, not by {type(run_id).__name__}; use `run.id`")
     state = engine.runs.get(run_id)
     if state is None:
-        raise ConfigurationError(f"no live run has the id {run_id!r:.220}: it has ended, or was never here{did_you_mean(run_id, engine.runs)}")
+        raise ConfigurationError(
+            f"no live run has the id {run_id!r:.220}: it has ended, or was never here{did_you_mean(run_id, engine.runs)}"
+        )
     return state
 
 

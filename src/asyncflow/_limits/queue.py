@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from heapq import heappush
+from typing import TypeAlias
 
 from asyncflow._limits.cell import Cell, eligible
 from asyncflow._limits.claim import Claim
@@ -27,6 +28,9 @@ from asyncflow._limits.level import Level
 from asyncflow._limits.limit import Limit
 from asyncflow._limits.line import Line
 from asyncflow._limits.seats import Seats
+
+CellKey: TypeAlias = tuple[Level, Group, Claim | None, Claim | None, bool, bool]
+"""Level, group, parent, lone, counted, and whether they are ghosts."""
 
 
 class Queue:
@@ -43,7 +47,7 @@ class Queue:
         fresh: Demands that somebody began to wait with in this round; the ledger has no account for them yet.
     """
 
-    __slots__ = ("_ledger", "_others", "apart", "cells", "fresh", "seats")
+    __slots__ = ("_keys", "_ledger", "_others", "apart", "cells", "fresh", "seats")
 
     def __init__(self, seats: Seats, ledger: Ledger) -> None:
         self.seats = seats
@@ -51,7 +55,8 @@ class Queue:
         self.apart: dict[Claim, None] = {}
         self.fresh: list[Demand] = []
         self._ledger = ledger
-        self._others: dict[tuple[Level, Group, Claim | None, Claim | None, bool], Cell] = {}
+        self._others: dict[CellKey, Cell] = {}
+        self._keys: dict[Cell, CellKey] = {}
 
     # ── coming and going ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -176,11 +181,13 @@ class Queue:
             if cell is None:
                 cell = level.plain[group] = self._open(Cell(self.seats.number(), group, asked, level))
             return cell
-        key = (level, group, parent, lone, counted)
+        # a ghost may count on another of its run, so it is not like others that ask for the same
+        key = (level, group, parent, lone, counted, claim.ghost is not None)
         cell = self._others.get(key)
         if cell is None:
             number = self.seats.number()
             cell = Cell(number, group, asked, level, parent=parent, lone=lone, counted=counted)
+            self._keys[cell] = key
             self._others[key] = self._open(cell)
         return cell
 
@@ -218,7 +225,7 @@ class Queue:
         if level.plain.get(group) is cell:
             del level.plain[group]
         else:
-            del self._others[level, group, cell.parent, cell.lone, cell.counted]
+            del self._others[self._keys.pop(cell)]
         for limit, _ in demand.named:
             Crowd.of(limit).leave_group(group)
         level.size -= 1
