@@ -157,9 +157,9 @@ def test_a_preview_tells_what_really_starts_and_leaves_no_trace(seed: int) -> No
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_previews_over_many_histories() -> None:
-    """The same over the seeds 0 to 1,999; the walk is not idle."""
+    """The same over the seeds 0 to 299; the walk is not idle."""
     starts = 0
-    for seed in range(2_000):
+    for seed in range(300):
         history = Amended(seed)
         try:
             history.walk()
@@ -167,7 +167,7 @@ def test_previews_over_many_histories() -> None:
             error.add_note(f"seed {seed}, flavour {history.historian.flavour}")
             raise
         starts += history.starts
-    assert starts > 2_000
+    assert starts > 300
 
 
 def _one_pool(capacity: int, needs: tuple[int, ...]) -> tuple[Admission, Any, list[Claim]]:

@@ -14,13 +14,13 @@ limits nobody waits for and all have room, is granted without touching any queue
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from asyncflow._limits.claim import GRANTED, NEW, WAITING, WITHDRAWN, Claim
 from asyncflow._limits.command import Command
 from asyncflow._limits.demand import Demand
 from asyncflow._limits.enactment import enact, refuse_unfit
-from asyncflow._limits.explanation import Change, Explanation, explain, shortages
+from asyncflow._limits.explanation import Explanation, explain
 from asyncflow._limits.ghost import Ghost, GhostFamily
 from asyncflow._limits.holding import Holding
 from asyncflow._limits.invariants import audit
@@ -29,7 +29,8 @@ from asyncflow._limits.limit import Limit
 from asyncflow._limits.preview import Preview, foresee
 from asyncflow._limits.proposal import Changes, NewLimit
 from asyncflow._limits.round import Round
-from asyncflow._limits.snapshot import Snapshot, take_snapshot
+from asyncflow._limits.shortage import shortages
+from asyncflow._limits.snapshot import OwnerView, Snapshot, take_snapshot
 from asyncflow._limits.tuning import Tuning
 from asyncflow._limits.twin import Twin
 from asyncflow.errors import AdmissionError
@@ -288,13 +289,21 @@ class Admission(Tuning):
             return {}
         return dict(claim.role.gatherer.kept)
 
-    def snapshot(self) -> Snapshot:
-        """Returns every limit with its holders and waiters, as frozen data."""
-        return take_snapshot(self._state)
+    def snapshot(self, shown: OwnerView | None = None) -> Snapshot:
+        """Returns every limit with its holders and waiters, as frozen data.
+
+        Args:
+            shown: Says how owners appear in it; called when somebody looks.
+        """
+        return take_snapshot(self._state, shown)
 
     def explain(self, claim: Claim) -> Explanation:
         """Tells why a claim does not run: every limit that is short, and what would start it."""
-        return explain(self._state, claim, self._starts_by)
+        return explain(self._state, [claim], self._rehearse)
+
+    def explain_ghosts(self, claims: Sequence[Claim]) -> Explanation:
+        """Tells why a run does not start that waits with several ghosts: what is short for, or would start, any."""
+        return explain(self._state, claims, self._rehearse)
 
     def short_limits(self, claim: Claim) -> tuple[Limit, ...]:
         """Returns the limits that are short for a waiter; far cheaper than `explain`."""
@@ -320,17 +329,12 @@ class Admission(Tuning):
         """
         return foresee(self._state, changes, self._of)
 
-    def _starts_by(self, claim: Claim, change: Change) -> bool:
-        """Returns whether a waiter starts in a round after a change, tried on a copy."""
-        twin = Twin(self._state)
+    def _rehearse(self, changes: Changes, only: Collection[Claim] | None) -> list[Claim]:
+        """Returns who starts in a round after changes, decided by a twin; see `Twin` for `only`."""
+        twin = Twin(self._state, only)
         other = Admission._of(twin)
-        for limit in change.resumed:
-            other.resume(twin.limit(limit))
-        for limit, capacity in change.resized:
-            other.resize(twin.limit(limit), capacity)
-        for ended in change.ended:
-            other.release(twin.claim(ended))
-        return twin.claim(claim) in other.admit(self._state.now)
+        enact(other, changes, twin)
+        return list(twin.originals(other.admit(self._state.now)))
 
     def copy(self) -> Admission:
         """Returns a twin that decides as this one would, for previews. It has no log; owners are the same objects."""

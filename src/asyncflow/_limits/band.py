@@ -154,6 +154,10 @@ class Lane:
         if cell.represents is not None:
             cell.represents.retire(cell)
 
+    def cells(self) -> set[Cell]:
+        """Returns its awake cells."""
+        return {entry[5] for entry in self._heap if entry[5].lane is self}
+
     def __repr__(self) -> str:
         return f"<lane of {self.group.key!r}, {self.size} cells>"
 
@@ -246,6 +250,21 @@ class Band:
             lane.standing = None
             heappop(heap)
         return None
+
+    def first(self, most: int) -> list[Lane]:
+        """Returns all lanes of groups that ever had something, and the first of the others; changes nothing."""
+        found = [lane for lane in self.lanes.values() if lane.standing is not None and not lane.group.untouched]
+        heap, fresh = self._heap.copy(), dict[Lane, None]()
+        while heap and len(fresh) < most:
+            standing, tie, lane = heappop(heap)
+            if lane.standing is None or lane in fresh or not lane.group.untouched:
+                continue
+            now = lane.group.standing(lane.stakes)
+            if now == standing:
+                fresh[lane] = None
+            else:
+                heappush(heap, (now, tie, lane))
+        return [*found, *fresh]
 
     def _raise_lowered(self) -> None:
         for lane in self.lowered:

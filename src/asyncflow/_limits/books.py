@@ -102,6 +102,7 @@ class Books:
         limit.held += units
         if limit.named:
             group.stake(limit).held += units
+            group.untouched = False
         if limit.crowd is not None:
             self._crowded(limit, self.touched if units > 0 else self.risen)
         if units < 0:

@@ -161,9 +161,14 @@ class Cell:
         self._aged = aged
         return None
 
+    def entries(self) -> list[Entry]:
+        """Returns the places of the waiters in the queue, in no order."""
+        places = [*self._line, *self._late] if self._late else self._line
+        return [entry for entry in places if entry[4].entry is entry]
+
     def standing(self) -> list[Claim]:
         """Returns the waiters in the queue, in no order."""
-        return [entry[4] for entry in [*self._line, *self._late] if entry[4].entry is entry]
+        return [entry[4] for entry in self.entries()]
 
     def __repr__(self) -> str:
         place = "parked" if self.room is not None else "awake"

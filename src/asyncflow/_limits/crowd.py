@@ -112,6 +112,7 @@ class Crowd:
             raised = int(int(least) * group.weight)
             if raised > stake.service:
                 stake.service = raised
+                group.untouched = False
 
     def _least_service(self) -> float | None:
         """Returns the smallest service per weight among the groups that wait here.

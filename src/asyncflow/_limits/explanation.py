@@ -1,35 +1,28 @@
 """Why a claim does not run, and what would help.
 
 The blockers are read from the same structures that rounds decide by. What would start the claim is not derived from
-them, since others stand before it: each change that could help is tried on a copy, by a round, and only what really
-starts the claim is told. With very many waiters trying is too dear, and the shortfall alone is told.
+them, since others stand before it: `remedy` tries each change that could help on a copy, by a round, and only what
+really starts the claim is told. A run that waits with several ghosts is explained as one: all that is short for any of
+them, and all that starts any of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from asyncflow._limits.claim import WAITING
-from asyncflow._limits.crowd import Crowd
-from asyncflow._limits.holding import lendable
 from asyncflow._limits.limit import Limit
-from asyncflow._limits.snapshot import in_order
+from asyncflow._limits.order import Ranking
+from asyncflow._limits.proposal import Changes
+from asyncflow._limits.remedy import Rehearse, Search
+from asyncflow._limits.shortage import Shortage, shortages
 
 if TYPE_CHECKING:
     from asyncflow._limits.claim import Claim
     from asyncflow._limits.state import State
-
-MOST_WAITERS = 2_000
-"""With more of them, changes are not tried."""
-
-MOST_HOLDERS = 16
-"""So many holders are tried one by one."""
-
-MOST_UNITS = 64
-"""So many units more than the shortfall are tried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +54,16 @@ class Explanation:
         state: Where it stands; for people the status of the op or the run.
         blockers: Every limit that is short for it; none where it fits and a round has not come yet, or another side
             has to answer.
-        unblocked_by: The smallest changes that would start it, each by itself.
+        unblocked_by: Changes that would start it, each by itself; each was tried.
+        tried: False where trying everything was too dear: there may be more that would start it.
+        changes: The same as data, as far as they are changes of limits, priorities and grants.
     """
 
     state: Enum
     blockers: tuple[Blocker, ...]
     unblocked_by: tuple[str, ...]
+    tried: bool = True
+    changes: tuple[Changes, ...] = ()
 
     def __str__(self) -> str:
         lines = [self.state.value]
@@ -78,121 +75,42 @@ class Explanation:
                 f" held by {held or 'nobody'}"
             )
         lines.extend([f"  would start by {change}" for change in self.unblocked_by])
+        if not self.tried:
+            lines.append("  so many wait that not everything was tried")
         return "\n".join(lines)
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Something that might start a claim."""
-
-    told: str
-    resized: tuple[tuple[Limit, int | None], ...] = ()
-    resumed: tuple[Limit, ...] = ()
-    ended: tuple[Claim, ...] = ()
-
-
-Trial: TypeAlias = "Callable[[Claim, Change], bool]"
-"""Tells whether a claim starts after a change, by trying it on a copy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shortage:
-    """A limit that is short for a claim: what it needs, what it could have, and what is kept from it."""
-
-    limit: Limit
-    needed: int
-    available: int
-    kept: int
-
-
-def shortages(claim: Claim) -> list[Shortage]:
-    """Returns every limit that is short for a waiter, in canonical order."""
-    waiter = claim if claim.ghost is None else claim.ghost.run
-    cell = waiter.cell
-    role = waiter.role
-    found: list[Shortage] = []
-    for limit, needed in waiter.asked.needs:
-        room, kept = max(0, limit.room), 0
-        if limit.external and (role is None or role.earmark is None):
-            if limit.room < needed:
-                found.append(Shortage(limit, needed, room, 0))
+def explain(state: State, claims: Sequence[Claim], rehearse: Rehearse) -> Explanation:
+    """Tells why a claim, or a run with these ghosts, does not start."""
+    waiters = [claim if claim.ghost is None else claim.ghost.run for claim in claims if claim.state is WAITING]
+    if not waiters:
+        return Explanation(claims[0].state, (), ())
+    ranking = Ranking(state)
+    blockers: dict[tuple[str, int], Blocker] = {}
+    found: dict[str, Changes | None] = {}
+    tried = True
+    for waiter in dict.fromkeys(waiters):
+        short = shortages(waiter)
+        positions = ranking.positions(waiter, [one.limit for one in short])
+        for one in _blockers(state, short, positions):
+            blockers.setdefault((one.limit, one.needed), one)
+        if waiter.role is not None and waiter.role.earmark is not None:
+            names = ", ".join([limit.name for limit, _ in waiter.asked.remote])
+            found.setdefault(f"a grant of {names} by the other side", None)
             continue
-        if cell is not None and cell.nested:
-            room += sum([lendable(source, limit) for source in cell.sources])
-        elif limit.crowd is not None:
-            kept = room - max(0, _available(waiter, limit.crowd))
-        if room - kept < needed and (role is None or role.earmark is None):
-            found.append(Shortage(limit, needed, room - kept, kept))
-    return found
+        search = Search(state, waiter, short, positions, ranking, rehearse)
+        found.update({told: changes for told, changes in search.helpful() if told not in found})
+        tried = tried and search.tried
+    changes = tuple([one for one in found.values() if one is not None])
+    return Explanation(waiters[0].state, tuple(blockers.values()), tuple(found), tried, changes)
 
 
-def _available(claim: Claim, crowd: Crowd) -> int:
-    """Returns what of a limit a waiter that may not borrow could have."""
-    gatherer = None if claim.role is None else claim.role.gatherer
-    if gatherer is None:
-        return crowd.available(claim.party.priority)
-    return crowd.limit.room - sum([units for other, units in crowd.kept.items() if other.rank < gatherer.rank])
-
-
-def explain(state: State, claim: Claim, starts_by: Trial) -> Explanation:
-    """Tells why a claim does not run."""
-    if claim.state is not WAITING:
-        return Explanation(claim.state, (), ())
-    waiter = claim if claim.ghost is None else claim.ghost.run
-    short = shortages(waiter)
-    order = in_order(state)
-    blockers = tuple([_blocker(state, waiter, one, order) for one in short])
-    earmarked = waiter.role is not None and waiter.role.earmark is not None
-    if earmarked:
-        names = ", ".join([limit.name for limit, _ in waiter.asked.remote])
-        return Explanation(claim.state, blockers, (f"a grant of {names} by the other side",))
-    changes = _changes(state, short)
-    if len(order) > MOST_WAITERS:
-        return Explanation(claim.state, blockers, tuple([change.told for change in list(changes)[:1]]))
-    return Explanation(claim.state, blockers, tuple(_helpful(waiter, changes, starts_by)))
-
-
-def _blocker(state: State, waiter: Claim, short: Shortage, order: list[Claim]) -> Blocker:
-    limit = short.limit
-    holders = [
-        (one.owner, units) for one in state.books.granted if (units := one.own_of(limit) + one.borrowed_of(limit))
-    ]
-    position = 1
-    for other in order:
-        if other is waiter:
-            break
-        if other.asked.amount(limit):
-            position += 1
-    return Blocker(limit.name, short.needed, short.available, short.kept, tuple(holders), position)
-
-
-def _changes(state: State, short: list[Shortage]) -> Iterator[Change]:
-    """Yields what might help, smallest first; those with the same words are one change of growing size."""
-    paused = tuple([one.limit for one in short if one.limit.paused])
-    resumed = [f"resuming {limit.name}" for limit in paused]
-    missing = [one for one in short if one.limit not in paused]
-    for extra in range(MOST_UNITS) if short else ():
-        more = [(one.limit, max(0, one.needed - one.available) + extra) for one in missing]
-        told = " and ".join([*resumed, *[f"{units} more of {limit.name}" for limit, units in more]])
-        capacities = [(limit, (limit.capacity or 0) + limit.debt + units) for limit, units in more]
-        yield Change(told, resized=tuple(capacities), resumed=paused)
-        if not more:
-            break
-    if paused:
-        return
-    limits = {one.limit for one in short}
-    holders = [claim for claim in state.books.granted if any(claim.own_of(limit) for limit in limits)]
-    for claim in holders[:MOST_HOLDERS]:
-        yield Change(f"the end of {state.describe(claim.owner)}", ended=(claim,))
-
-
-def _helpful(waiter: Claim, changes: Iterator[Change], starts_by: Trial) -> Iterator[str]:
-    """Yields the changes that start the waiter: the smallest growth of limits, and holders whose end is enough."""
-    grown = False
-    for change in changes:
-        growth = not change.ended
-        if growth and grown:
-            continue
-        if starts_by(waiter, change):
-            grown = grown or growth
-            yield change.told
+def _blockers(state: State, short: Sequence[Shortage], positions: dict[Limit, int]) -> Iterator[Blocker]:
+    for one in short:
+        limit = one.limit
+        holders = [
+            (claim.owner, units)
+            for claim in state.books.granted
+            if (units := claim.own_of(limit) + claim.borrowed_of(limit))
+        ]
+        yield Blocker(limit.name, one.needed, one.available, one.kept, tuple(holders), positions[limit])

@@ -58,13 +58,26 @@ class Group:
         seq: Order of creation, which ends ties.
         turn: The number of its last start, or of the claim with which it began to wait.
         waiting: How many of its claims wait.
+        untouched: True while it never had anything, and was served nothing: it stands at share and service 0.
         stakes: What it has of each named limit.
         purses: The stakes of demands that it used lately.
         cells: Where its claims wait.
         lanes: Its places in the bands of the queue.
     """
 
-    __slots__ = ("__weakref__", "cells", "key", "lanes", "purses", "seq", "stakes", "turn", "waiting", "weight")
+    __slots__ = (
+        "__weakref__",
+        "cells",
+        "key",
+        "lanes",
+        "purses",
+        "seq",
+        "stakes",
+        "turn",
+        "untouched",
+        "waiting",
+        "weight",
+    )
 
     def __init__(self, key: Hashable, weight: float, seq: int) -> None:
         self.key = key
@@ -72,6 +85,7 @@ class Group:
         self.seq = seq
         self.turn = 0
         self.waiting = 0
+        self.untouched = True
         self.stakes: dict[Limit, Stake] = {}
         self.purses: dict[Demand, Purse] = {}
         self.cells: dict[Cell, None] = {}
@@ -86,6 +100,7 @@ class Group:
 
     def purse(self, demand: Demand) -> Purse:
         """Returns the stakes that a grant of this demand moves; the last ones used are remembered."""
+        self.untouched = False
         if len(self.purses) >= _MOST_PURSES:
             self.purses.clear()
         purse = self.purses[demand] = tuple([(self.stake(limit), amount) for limit, amount in demand.named])

@@ -60,6 +60,10 @@ class Seats:
         """Returns the group that stands for a claim in the order; one for all where the core is not fair."""
         return claim.party.group if self._everyone is None else self._everyone
 
+    def stands_for(self, group: Group) -> Group:
+        """Returns what stands for a group in the order: itself, or one for all where the core is not fair."""
+        return group if self._everyone is None else self._everyone
+
     def lone_of(self, claim: Claim) -> Claim | None:
         """Returns the claim itself, where lending edges lead to it or its party."""
         return claim if self.lending.edges and self.lending.reaches(claim) else None
@@ -83,6 +87,11 @@ class Seats:
             needs.demands -= 1
             if not needs.demands:
                 del self.classes[demand.named]
+
+    @property
+    def fair(self) -> bool:
+        """False where there is one order for all, without groups."""
+        return self._everyone is None
 
     # ── coming and going ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -150,7 +159,7 @@ class Seats:
         band = needs.bands.get(key)
         if band is None:
             band = needs.bands[key] = Band(needs, key)
-        group = cell.group if self._everyone is None else self._everyone
+        group = self.stands_for(cell.group)
         lane = band.lanes.get(group)
         if lane is None:
             lane = band.lanes[group] = Lane(band, group, self.number())

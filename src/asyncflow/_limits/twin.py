@@ -7,7 +7,7 @@ follow. What a group had served, who was passed how often, and what a round stil
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from asyncflow._limits.claim import WAITING, Claim
 from asyncflow._limits.demand import Demand
@@ -27,13 +27,16 @@ class Twin:
 
     Args:
         state: The state to copy.
+        only: Of those who wait, copies these only; of arrivals none. What such a twin decides is what the whole one
+            would only as far as the others do not matter (see `remedy`). None copies all.
 
     Attributes:
         copied: The copy.
     """
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, only: Collection[Claim] | None = None) -> None:
         self._state = state
+        self._only = only
         self.copied = State(
             max_overtakes=state.max_overtakes,
             fair=state.fair,
@@ -67,7 +70,7 @@ class Twin:
         copied = self._groups.get(group)
         if copied is None:
             copied = self._groups[group] = Group(group.key, group.weight, group.seq)
-            copied.turn = group.turn
+            copied.turn, copied.untouched = group.turn, group.untouched
             copied.stakes = {self._limits[limit]: self._stake(stake) for limit, stake in group.stakes.items()}
         return copied
 
@@ -155,9 +158,9 @@ class Twin:
     # ── waiters ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _waiters(self) -> None:
-        state, copied = self._state, self.copied
-        waiting = sorted(state.queue.waiters(), key=lambda claim: claim.seq)
-        arrivals = [claim for claim in state.arrivals if claim.state is WAITING]
+        state, copied, only = self._state, self.copied, self._only
+        waiting = sorted(state.queue.waiters() if only is None else only, key=lambda claim: claim.seq)
+        arrivals = [claim for claim in state.arrivals if claim.state is WAITING] if only is None else []
         for claim in [*waiting, *arrivals]:
             self._ghosts(claim)
         copied.arrivals = [self.claim(claim) for claim in arrivals]
@@ -211,10 +214,10 @@ class Twin:
         for limit, one in self._limits.items():
             if limit.crowd is None or one.crowd is None:
                 continue
-            for priority, line in limit.crowd.lines.items():
-                one.crowd.lines[priority].passed = line.passed
-            for need, gate in limit.crowd.gates.items():
-                one.crowd.gates[need].short = gate.short
+            for priority, line in one.crowd.lines.items():
+                line.passed = limit.crowd.lines[priority].passed
+            for need, gate in one.crowd.gates.items():
+                gate.short = limit.crowd.gates[need].short
         crowded = [limit for limit in copied.limits if limit.crowd is not None]
         copied.books.touched = list(crowded)
         copied.books.risen = list(crowded)
