@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import NamedTuple, cast
 
 from asyncflow._executor import THE_RUN, Engine, Execution, Redrawing, RunState
 from asyncflow._limits import Claim, Explanation, LimitView, Snapshot
@@ -32,8 +32,7 @@ def place_of(owner: object) -> object:
     return Place(frame.run.id, frame.run.graph, "" if i == THE_RUN else frame.key(i))
 
 
-@dataclass(frozen=True, slots=True)
-class RunView:
+class RunView(NamedTuple):
     """A live run.
 
     Attributes:
@@ -63,8 +62,11 @@ class RunView:
 
 def run_view(run: RunState) -> RunView:
     """Returns where a run stands."""
+    if run.status is RunStatus.QUEUED:
+        return RunView(
+            run.id, run.graph, run.home.name, run.status, run.party.priority, run.tags, run.queued_at, None, 0, 0
+        )
     running = sum([execution.count(OpStatus.RUNNING) for execution in run.executions])
-    queued = run.status is RunStatus.QUEUED
     return RunView(
         run_id=run.id,
         graph=run.graph,
@@ -73,9 +75,9 @@ def run_view(run: RunState) -> RunView:
         priority=run.party.priority,
         tags=run.tags,
         queued_at=run.queued_at,
-        started_at=None if queued else run.started_at,
+        started_at=run.started_at,
         running=running,
-        blocked=0 if queued else sum([execution.open for execution in run.executions]) - running,
+        blocked=sum([execution.open for execution in run.executions]) - running,
     )
 
 
@@ -97,22 +99,12 @@ class DeploymentSnapshot(Snapshot):
 
 def snapshot_of(engine: Engine) -> DeploymentSnapshot:
     """Returns the core's snapshot with owners as people call them, and the live runs."""
-    snapshot = engine.core.snapshot()
-    views = [
-        replace(
-            view,
-            holders=tuple([replace(holder, owner=place_of(holder.owner)) for holder in view.holders]),
-            waiters=tuple([replace(waiter, owner=place_of(waiter.owner)) for waiter in view.waiters]),
-        )
-        for view in snapshot.limits
-    ]
-    runs = [run_view(run) for run in engine.runs.values()]
-    return DeploymentSnapshot(
-        at=snapshot.at,
-        limits=tuple(views),
-        queued=tuple([run for run in runs if run.status is RunStatus.QUEUED]),
-        running=tuple([run for run in runs if run.status is not RunStatus.QUEUED]),
-    )
+    snapshot = engine.core.snapshot(place_of)
+    queued: list[RunView] = []
+    running: list[RunView] = []
+    for run in engine.runs.values():
+        (queued if run.status is RunStatus.QUEUED else running).append(run_view(run))
+    return DeploymentSnapshot(snapshot.at, snapshot.limits, tuple(queued), tuple(running))
 
 
 def state_of(engine: Engine, run_id: object) -> RunState:
@@ -126,7 +118,7 @@ def state_of(engine: Engine, run_id: object) -> RunState:
     state = engine.runs.get(run_id)
     if state is None:
         raise ConfigurationError(
-            f"no live run has the id {run_id!r:.220}: it has ended, or was never here{did_you_mean(run_id, engine.runs)}"
+            f"no live run has the id {run_id!r:.220}: it ended, or was never here{did_you_mean(run_id, engine.runs)}"
         )
     return state
 
@@ -134,7 +126,7 @@ def state_of(engine: Engine, run_id: object) -> RunState:
 def explain_run(engine: Engine, run: RunState) -> Explanation:
     """Tells why a run is not admitted; for one that is, which limits hold up its ops."""
     if run.status is RunStatus.QUEUED:
-        return merged([explain_claim(engine, claim) for claim in run.ghosts], run.status)
+        return placed(engine.core.explain_ghosts(run.ghosts), run.status)
     blocked = [
         claim
         for execution in run.executions
@@ -143,7 +135,7 @@ def explain_run(engine: Engine, run: RunState) -> Explanation:
     ]
     if not blocked:
         return Explanation(run.status, (), ())
-    return replace(explain_claim(engine, blocked[0]), state=run.status)
+    return placed(engine.core.explain(blocked[0]), run.status)
 
 
 def explain_op(engine: Engine, run: RunState, op_key: object) -> Explanation:
@@ -163,7 +155,7 @@ def explain_op(engine: Engine, run: RunState, op_key: object) -> Explanation:
                 continue
             claim, status = execution.claims[i], execution.op_status(i)
             if claim is not None and status is OpStatus.BLOCKED:
-                return replace(explain_claim(engine, claim), state=status)
+                return placed(engine.core.explain(claim), status)
             if run.status is RunStatus.QUEUED and status is OpStatus.WAITING and not node.waits_for:
                 return explain_run(engine, run)
             before = tuple([f"the end of {execution.key(j)}" for j in execution.awaited(i)])
@@ -171,24 +163,13 @@ def explain_op(engine: Engine, run: RunState, op_key: object) -> Explanation:
     raise ConfigurationError(f"run {run.id} of {run.graph} has no op {op_key!r:.220}{did_you_mean(op_key, keys)}")
 
 
-def explain_claim(engine: Engine, claim: Claim) -> Explanation:
-    """Returns the core's explanation with owners as people call them."""
-    explanation = engine.core.explain(claim)
+def placed(explanation: Explanation, status: OpStatus | RunStatus) -> Explanation:
+    """Returns the core's explanation with owners and states as people call them."""
     blockers = [
         replace(blocker, holders=tuple([(place_of(owner), amount) for owner, amount in blocker.holders]))
         for blocker in explanation.blockers
     ]
-    return replace(explanation, blockers=tuple(blockers))
-
-
-def merged(explanations: Iterable[Explanation], status: RunStatus) -> Explanation:
-    """Returns one explanation for a run that may start in several ways: all blockers, and what would start any."""
-    found = list(explanations)
-    blockers = {(one.limit, one.needed): one for each in reversed(found) for one in each.blockers}
-    helpful = dict.fromkeys([change for each in found for change in each.unblocked_by])
-    if not found:
-        return Explanation(status, (), ())
-    return replace(found[0], state=status, blockers=tuple(reversed(blockers.values())), unblocked_by=tuple(helpful))
+    return replace(explanation, state=status, blockers=tuple(blockers))
 
 
 @dataclass(frozen=True, slots=True)
