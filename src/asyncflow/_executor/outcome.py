@@ -25,7 +25,11 @@ def op_succeeded(engine: Engine, claim: Claim, value: object, now: float) -> Non
     frame, i = claim.owner
     if frame.finished:
         return  # given up after a defect; nothing is left to tell
-    give_back(engine, frame, i, claim, now)
+    frame.ended[i] = now  # what `give_back` does, without the call: most ops end here
+    frame.claims[i] = None
+    frame.open -= 1
+    engine.core.release(claim)
+    engine.stale = True
     frame.succeed(i, value)
     if frame.ready or frame.inline:
         engine.advance(frame, now)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from asyncflow._executor.execution import Execution
     from asyncflow._limits import Claim
 
+PLAIN: Final = frozenset({int, str, float, bool, bytes, list, dict, tuple, set, type(None)})
+"""Classes of most values, which need no closer look."""
+
 UNAWAITED: Final = (types.CoroutineType, asyncio.Future)
 """Classes of what is never meant as a value."""
 

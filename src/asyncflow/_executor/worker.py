@@ -23,14 +23,12 @@ from anyio import CancelScope
 from asyncflow._executor.ending import end_children
 from asyncflow._executor.outcome import op_failed, op_succeeded
 from asyncflow._executor.spawn import current_task
-from asyncflow._executor.stepping import UNAWAITED, Suspended, carry, ended_early, first_step, unawaited
+from asyncflow._executor.stepping import PLAIN, UNAWAITED, Suspended, carry, ended_early, first_step, unawaited
 from asyncflow._executor.telling import tell_started
 from asyncflow._scheduler import BLOCKED, RUNNING
 
 if TYPE_CHECKING:
     from asyncflow._executor.engine import Engine
-    from asyncflow._executor.execution import Execution
-    from asyncflow._limits import Claim
 
 BURST_OPS: Final = 64
 BURST_SECONDS: Final = 0.001
@@ -67,9 +65,10 @@ def next_turn() -> Generator[None, None, None]:
     yield
 
 
-def run_burst(engine: Engine) -> Suspended | None:  # noqa: C901, PLR0912 — the hot loop; a call for each branch would cost a tenth of an op
+def run_burst(engine: Engine) -> Suspended | None:  # noqa: C901, PLR0912, PLR0915 — the hot loop; a call for each branch would cost a tenth of an op
     """Starts admitted ops until one suspends (it is returned), or the burst is over and another worker goes on."""
     starts = engine.starts
+    observers = engine.observers
     clock = engine.clock
     task = current_task()
     now = clock()
@@ -90,7 +89,12 @@ def run_burst(engine: Engine) -> Suspended | None:  # noqa: C901, PLR0912 — th
         frame, i = claim.owner
         if frame.claims[i] is not claim or frame.status[i] != BLOCKED:
             continue  # withdrawn between its admission and its start
-        begin_op(engine, frame, i, claim, now)
+        frame.status[i] = RUNNING
+        frame.started[i] = now
+        if claim.granted_at != claim.enqueued_at and claim.ghost is None:  # a ghost's wait was its run's
+            frame.waited[i] = claim.waits()
+        if observers.ops:
+            tell_started(engine, frame, i, claim, now)
         context = frame.context.copy()
         try:
             coroutine, waiting_for = context.run(first_step, claim, frame, frame.nodes[i])
@@ -99,7 +103,7 @@ def run_burst(engine: Engine) -> Suspended | None:  # noqa: C901, PLR0912 — th
             if frame.run.children and claim in frame.run.children:
                 return Suspended(claim, ended_early(stop.value, None), None, context)
             value = stop.value
-            if issubclass(type(value), UNAWAITED):
+            if type(value) not in PLAIN and issubclass(type(value), UNAWAITED):
                 op_failed(engine, claim, unawaited(f"{frame.run.graph}/{frame.key(i)}", value), now)
             else:
                 op_succeeded(engine, claim, value, now)
@@ -114,16 +118,6 @@ def run_burst(engine: Engine) -> Suspended | None:  # noqa: C901, PLR0912 — th
             if starts or engine.stale:
                 engine.wake()
             return None
-
-
-def begin_op(engine: Engine, frame: Execution, i: int, claim: Claim, now: float) -> None:
-    """An admitted op is about to take its first step."""
-    frame.status[i] = RUNNING
-    frame.started[i] = now
-    if claim.granted_at != claim.enqueued_at and claim.ghost is None:  # a ghost's wait was its run's
-        frame.waited[i] = claim.waits()
-    if engine.observers.ops:
-        tell_started(engine, frame, i, claim, now)
 
 
 async def finish_op(engine: Engine, suspended: Suspended, scope: CancelScope) -> BaseException | None:

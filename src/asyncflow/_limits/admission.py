@@ -15,6 +15,8 @@ limits nobody waits for and all have room, is granted without touching any queue
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from operator import attrgetter
+from typing import Final
 
 from asyncflow._limits.claim import GRANTED, NEW, WAITING, WITHDRAWN, Claim
 from asyncflow._limits.command import Command
@@ -34,6 +36,8 @@ from asyncflow._limits.snapshot import OwnerView, Snapshot, take_snapshot
 from asyncflow._limits.tuning import Tuning
 from asyncflow._limits.twin import Twin
 from asyncflow.errors import AdmissionError
+
+_ORDER: Final = attrgetter("order")
 
 
 class ReleaseError(AdmissionError):
@@ -216,19 +220,22 @@ class Admission(Tuning):
             starts = self._round.run(now)
             state.log.round_ended()
             return starts
-        if state.due or (state.arrivals and not self._all_fit(state.arrivals)):
+        if state.due:
+            return self._round.run(now)
+        claims = self._all_that_fit(state.arrivals)
+        if claims is None:
             return self._round.run(now)
         state.now = now
         state.books.serve(now)
-        claims = sorted(state.arrivals, key=state.seats.rank_of)
         state.arrivals.clear()
         ghosts = False
+        grant = state.books.grant
         for claim in claims:
             state.seq += 1
             claim.party.group.turn = state.seq
             if claim.ghost is None:
                 claim.enqueued_at = now
-                state.books.grant(claim, now)
+                grant(claim, now)
             else:
                 ghosts = True
                 self._grant_at_once(claim, now)
@@ -236,16 +243,22 @@ class Admission(Tuning):
             return claims
         return [one for claim in claims for one in ([claim] if claim.ghost is None else claim.ghost.claims)]
 
-    def _all_fit(self, arrivals: list[Claim]) -> bool:
-        """Returns whether claims of one group all start: nobody waits for their limits, and all fit together.
+    def _all_that_fit(self, arrivals: list[Claim]) -> list[Claim] | None:
+        """Returns arrivals in order where all start: those of one group, whose limits have room and no waiters.
 
         Nobody is passed then, so nothing need be counted, and inside a group the order is a plain sort.
         """
-        group = self._state.seats.group_of(arrivals[0])
+        if not arrivals:
+            return []
+        seats = self._state.seats
+        party = arrivals[0].party
+        one_run = True
         counts: dict[Demand, int] = {}
         for claim in arrivals:
-            if self._state.seats.group_of(claim) is not group:
-                return False
+            if claim.party is not party:
+                one_run = False
+                if seats.group_of(claim) is not seats.group_of(arrivals[0]):
+                    return None
             asked = claim.demand if claim.ghost is None else claim.ghost.demand
             counts[asked] = counts.get(asked, 0) + 1
         taken: dict[Limit, int] = {}
@@ -253,8 +266,8 @@ class Admission(Tuning):
             for limit, amount in demand.needs:
                 units = taken[limit] = taken.get(limit, 0) + amount * count
                 if limit.ceiling - limit.held < units or limit.crowd is not None:
-                    return False
-        return True
+                    return None
+        return sorted(arrivals, key=_ORDER if one_run else seats.rank_of)  # arrivals lie in order of their age
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────
 
