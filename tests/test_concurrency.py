@@ -179,6 +179,10 @@ def test_junk_is_a_config_or_a_configuration_error(junk: Any) -> None:
         ("", r"must be a mapping with `concurrency:` in it, not NoneType"),
         ("- 1", r"not list"),
         ("run_queue: {max_concurrent_runs: 3}\nconcurrency: {}", r"'run_queue' is where older files"),
+        (
+            "run_coordinator: {class: Q, config: {tag_concurrency_limits: []}}\nconcurrency: {}",
+            r"'run_coordinator' is where older files set 'tag_concurrency_limits'",
+        ),
         ("concurrency: " + "[" * 50 + "]" * 50, r"nested more than 32 levels"),
         ("x: !!python/object/apply:os.system [echo]\nconcurrency: {}", r"is no YAML"),
         ("concurrency: {\x00}", r"is no YAML"),
@@ -195,6 +199,13 @@ def test_files_that_are_refused(tmp_path: Path, text: str, told: str) -> None:
     file.write_text(text)
     with pytest.raises(ConfigurationError, match=told):
         Deployment.from_yaml(file)
+
+
+def test_an_older_block_without_limits_is_left_alone(tmp_path: Path) -> None:
+    """Given a coordinator's class beside `concurrency:`, as many files have it, when read, then the block counts."""
+    file = tmp_path / "dagster.yaml"
+    file.write_text("run_coordinator: {module: m, class: Q}\nrun_queue:\nconcurrency: {runs: {max_concurrent_runs: 4}}")
+    assert ConcurrencyConfig.from_yaml(file).runs.max_concurrent_runs == 4
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ MOST: Final = 20_000
 
 _NAMES: Final = ("concurrency",)
 _LEGACY: Final = ("run_queue", "run_coordinator")
+_MOVED: Final = ("max_concurrent_runs", "tag_concurrency_limits", "block_op_concurrency_limited_runs")
 _MISSING: Final = "needs PyYAML and pydantic-settings: pip install 'asyncflow-executor[settings]'"
 
 
@@ -38,10 +39,12 @@ def block_of_file(path: str | Path) -> Mapping[str, Any]:
     """
     document = _document(Path(path))
     for name in _LEGACY:
-        if name in document:
-            raise ConfigurationError(
-                f"{path}: {name!r} is where older files set the run queue; move it to `concurrency: {{runs: …}}`"
-            )
+        for setting in _MOVED:
+            if _sets(document.get(name), setting):
+                raise ConfigurationError(
+                    f"{path}: {name!r} is where older files set {setting!r}; move it to `concurrency:`"
+                    " (`runs:`, or `pools: {op_granularity_run_buffer: …}`)"
+                )
     if "concurrency" not in document:
         names = ", ".join([repr(name) for name in list(document)[:8]]) or "nothing"
         near = "".join([f"; {name!r} should read 'concurrency'" for name in document if did_you_mean(name, _NAMES)])
@@ -52,6 +55,15 @@ def block_of_file(path: str | Path) -> Mapping[str, Any]:
     if not isinstance(block, dict):
         raise ConfigurationError(f"{path}: `concurrency:` must be a mapping, not {type(block).__name__}")
     return cast("Mapping[str, Any]", block)
+
+
+def _sets(older: object, setting: str) -> bool:
+    """Tells whether an older block has a limit, directly or below `config:`; naming a class is no limit."""
+    if not isinstance(older, dict):
+        return False
+    block = cast("dict[object, object]", older)
+    below = block.get("config")
+    return setting in block or (isinstance(below, dict) and setting in cast("dict[object, object]", below))
 
 
 def _document(path: Path) -> dict[str, Any]:
