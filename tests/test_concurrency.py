@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from asyncflow import PER_VALUE, ConcurrencyConfig, ConfigurationError, Deployment, TagLimit
+from asyncflow.concurrency import PoolConfig, PoolsConfig
 
 REFERENCE = """
 telemetry:
@@ -117,6 +119,19 @@ def test_what_does_not_fit_is_named(block: Any, told: str) -> None:
         ConcurrencyConfig.of(block)
 
 
+@pytest.mark.parametrize("name", ["@max_concurrent_runs", "api:1", ""])
+def test_models_made_by_hand_check_pool_names_too(name: str) -> None:
+    """Not only `of`: a pool named like one of asyncflow's own limits would take its place."""
+    with pytest.raises(ValidationError, match=r"name|a key has no limit"):
+        PoolsConfig(limits={name: PoolConfig(limit=1)})
+
+
+def test_models_made_by_hand_take_short_limits() -> None:
+    """A number for a pool means its limit, as in a mapping."""
+    config = ConcurrencyConfig.model_validate({"pools": {"limits": {"db": 1}}})
+    assert config == ConcurrencyConfig.of({"pools": {"limits": {"db": 1}}})
+
+
 def test_minus_one_is_unlimited_for_runs_as_in_dagster() -> None:
     """There only."""
     assert ConcurrencyConfig.of({"runs": {"max_concurrent_runs": -1}}).runs.max_concurrent_runs is None
@@ -164,9 +179,17 @@ def test_junk_is_a_config_or_a_configuration_error(junk: Any) -> None:
         ("", r"must be a mapping with `concurrency:` in it, not NoneType"),
         ("- 1", r"not list"),
         ("run_queue: {max_concurrent_runs: 3}\nconcurrency: {}", r"'run_queue' is where older files"),
+        (
+            "run_coordinator: {class: Q, config: {tag_concurrency_limits: []}}\nconcurrency: {}",
+            r"'run_coordinator' is where older files set 'tag_concurrency_limits'",
+        ),
         ("concurrency: " + "[" * 50 + "]" * 50, r"nested more than 32 levels"),
         ("x: !!python/object/apply:os.system [echo]\nconcurrency: {}", r"is no YAML"),
         ("concurrency: {\x00}", r"is no YAML"),
+        ("concurrency: {runs: {max_queued: !!int ''}}", r"is no YAML"),
+        ("x: !!bool y\nconcurrency: {}", r"is no YAML"),
+        ("x: !!timestamp y\nconcurrency: {}", r"is no YAML"),
+        ("x: [" + "a," * 25_000 + "]\nconcurrency: {}", r"more than 20,000 values"),
         ("#" * (1024 * 1024 + 1), r"larger than 1,048,576 bytes"),
     ],
 )
@@ -176,6 +199,13 @@ def test_files_that_are_refused(tmp_path: Path, text: str, told: str) -> None:
     file.write_text(text)
     with pytest.raises(ConfigurationError, match=told):
         Deployment.from_yaml(file)
+
+
+def test_an_older_block_without_limits_is_left_alone(tmp_path: Path) -> None:
+    """Given a coordinator's class beside `concurrency:`, as many files have it, when read, then the block counts."""
+    file = tmp_path / "dagster.yaml"
+    file.write_text("run_coordinator: {module: m, class: Q}\nrun_queue:\nconcurrency: {runs: {max_concurrent_runs: 4}}")
+    assert ConcurrencyConfig.from_yaml(file).runs.max_concurrent_runs == 4
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
@@ -246,7 +276,11 @@ def test_levels_and_json_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
         ("LIMITS_RUNS__MAX_CONCURENT_RUNS", "1", "LIMITS_RUNS__MAX_CONCURENT_RUNS is not known; did you mean"),
         ("LIMITS_RUNS__MAX_CONCURRENT_RUNS", "1.5", "LIMITS_RUNS__MAX_CONCURRENT_RUNS: .* not str"),
         ("LIMITS_RUNS__MAX_CONCURRENT_RUNS", "-7", "LIMITS_RUNS__MAX_CONCURRENT_RUNS: .* negative"),
-        ("LIMITS_POOLS", "{bad", "write JSON"),
+        ("LIMITS_RUNS__MAX_CONCURRENT_RUNS", "", "LIMITS_RUNS__MAX_CONCURRENT_RUNS: .* not str"),
+        ("LIMITS_POOLS", "{bad", "variable LIMITS_POOLS is no JSON"),
+        ("LIMITS_RUNS__TAG_CONCURRENCY_LIMITS", "x", "variable LIMITS_RUNS__TAG_CONCURRENCY_LIMITS is no JSON"),
+        ("LIMITS_POOLS__LIMITS", "[" * 100_000, "variable LIMITS_POOLS__LIMITS is no JSON"),
+        ("LIMITS_POOLS__LIMITS", '{"db": 1, "db": 2}', "LIMITS_POOLS__LIMITS has 'db' twice"),
     ],
 )
 def test_variables_that_do_not_fit_are_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:

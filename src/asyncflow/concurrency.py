@@ -115,6 +115,33 @@ class RunsConfig(_Strict):
     tag_concurrency_limits: Annotated[tuple[TagLimit, ...], PlainValidator(_rules)] = ()
 
 
+def _pool_limits(value: object) -> object:
+    """Returns limits by name with `{"db": 1}` written out as `{"db": {"limit": 1}}`, and every name checked."""
+    limits = _mapping(value)
+    if limits is None:
+        return value
+    try:
+        return {_pool_name(name): _pool_limit(name, limit) for name, limit in limits.items()}
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+
+
+def _pool_limit(name: str, limit: object) -> object:
+    if isinstance(limit, (Mapping, PoolConfig)):
+        return cast("object", limit)
+    return {"limit": check_limit(limit, field=f"[{name!r:.60}]")}
+
+
+def _pool_name(value: object) -> str:
+    name = check_pool_name(value, field="a name")
+    pool, colon, _ = name.partition(":")
+    if colon:
+        raise ConfigurationError(
+            f'[{name!r:.60}]: a key has no limit of its own; write {{"{pool:.60}": {{"limit": …, "per_key": …}}}}'
+        )
+    return name
+
+
 class PoolsConfig(_Strict):
     """The pools: `limits` by name, `default_limit` for all others; `strict` refuses pools without a limit."""
 
@@ -122,7 +149,9 @@ class PoolsConfig(_Strict):
     granularity: Granularity = "op"
     op_granularity_run_buffer: Annotated[int, BeforeValidator(_buffer)] = 0
     strict: Flag = False
-    limits: dict[str, PoolConfig] = Field(default_factory=dict[str, PoolConfig])
+    limits: Annotated[dict[str, PoolConfig], BeforeValidator(_pool_limits)] = Field(
+        default_factory=dict[str, PoolConfig]
+    )
 
 
 class ConcurrencyConfig(_Strict):
@@ -181,30 +210,9 @@ class ConcurrencyConfig(_Strict):
                 f"concurrency must be a mapping or a ConcurrencyConfig, not {type(value).__name__}"
             )
         try:
-            return cls.model_validate(_with_short_limits(block))
+            return cls.model_validate(block)
         except ValidationError as error:
             raise ConfigurationError(_told(error)) from None
-
-
-def _with_short_limits(block: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns the block with `{"db": 1}` written out as `{"db": {"limit": 1}}`, and every pool name checked."""
-    pools: Mapping[str, Any] | None = _mapping(block.get("pools"))
-    limits: Mapping[str, Any] | None = None if pools is None else _mapping(pools.get("limits"))
-    if pools is None or limits is None:
-        return block
-    written: dict[str, Any] = {
-        check_pool_name(name, field="a name in concurrency.pools.limits"): limit
-        if isinstance(limit, (Mapping, PoolConfig))
-        else {"limit": check_limit(limit, field=f"concurrency.pools.limits[{name!r}]")}
-        for name, limit in limits.items()
-    }
-    for name in written:
-        if ":" in name:
-            raise ConfigurationError(
-                f"concurrency.pools.limits[{name!r}]: a key has no limit of its own;"
-                f' write {{"{name.partition(":")[0]}": {{"limit": …, "per_key": …}}}}'
-            )
-    return {**block, "pools": {**pools, "limits": written}}
 
 
 def _mapping(value: Any) -> Mapping[str, Any] | None:  # noqa: ANN401 — whatever the user wrote; pydantic judges it
@@ -215,12 +223,13 @@ def _told(error: ValidationError) -> str:
     """Returns what pydantic found, in one sentence for each place."""
     told: list[str] = []
     for problem in error.errors(include_url=False):
-        place = ".".join(["concurrency", *[str(part) for part in problem["loc"]]])
+        place = ".".join(["concurrency", *[f"{part!s:.60}" for part in problem["loc"]]])
         if problem["type"] == "extra_forbidden":
             known = _known_names(problem["loc"][:-1])
             told.append(f"{place} is not known{did_you_mean(str(problem['loc'][-1]), known)}")
         else:
-            told.append(f"{place}: {problem['msg'].removeprefix('Value error, ')}")
+            message = problem["msg"].removeprefix("Value error, ")
+            told.append(f"{place}{message}" if message.startswith("[") else f"{place}: {message}")
     return "; ".join(told)
 
 

@@ -1,12 +1,14 @@
 """Limits from files and from the environment, as plain blocks; needs the extra `settings`.
 
-A file is not trusted: it is read with PyYAML's safe loader, up to a size and a depth, without aliases (a few lines of
-them unfold to gigabytes), and a key that stands there twice is an error instead of a silent choice. PyYAML and
+A file is not trusted: it is read with PyYAML's safe loader, up to a size, a depth and a number of values (PyYAML takes
+a minute for a megabyte of commas), without aliases (a few lines of them unfold to gigabytes), and a key that stands
+there twice is an error instead of a silent choice. JSON in a variable is held to the same. PyYAML and
 pydantic-settings are imported where they are needed, since the core must work without them.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -20,8 +22,12 @@ LARGEST: Final = 1024 * 1024
 DEEPEST: Final = 32
 """Levels of nesting; limits take five."""
 
+MOST: Final = 20_000
+"""Values in a file; limits take a few dozen."""
+
 _NAMES: Final = ("concurrency",)
 _LEGACY: Final = ("run_queue", "run_coordinator")
+_MOVED: Final = ("max_concurrent_runs", "tag_concurrency_limits", "block_op_concurrency_limited_runs")
 _MISSING: Final = "needs PyYAML and pydantic-settings: pip install 'asyncflow-executor[settings]'"
 
 
@@ -33,10 +39,12 @@ def block_of_file(path: str | Path) -> Mapping[str, Any]:
     """
     document = _document(Path(path))
     for name in _LEGACY:
-        if name in document:
-            raise ConfigurationError(
-                f"{path}: {name!r} is where older files set the run queue; move it to `concurrency: {{runs: …}}`"
-            )
+        for setting in _MOVED:
+            if _sets(document.get(name), setting):
+                raise ConfigurationError(
+                    f"{path}: {name!r} is where older files set {setting!r}; move it to `concurrency:`"
+                    " (`runs:`, or `pools: {op_granularity_run_buffer: …}`)"
+                )
     if "concurrency" not in document:
         names = ", ".join([repr(name) for name in list(document)[:8]]) or "nothing"
         near = "".join([f"; {name!r} should read 'concurrency'" for name in document if did_you_mean(name, _NAMES)])
@@ -47,6 +55,15 @@ def block_of_file(path: str | Path) -> Mapping[str, Any]:
     if not isinstance(block, dict):
         raise ConfigurationError(f"{path}: `concurrency:` must be a mapping, not {type(block).__name__}")
     return cast("Mapping[str, Any]", block)
+
+
+def _sets(older: object, setting: str) -> bool:
+    """Tells whether an older block has a limit, directly or below `config:`; naming a class is no limit."""
+    if not isinstance(older, dict):
+        return False
+    block = cast("dict[object, object]", older)
+    below = block.get("config")
+    return setting in block or (isinstance(below, dict) and setting in cast("dict[object, object]", below))
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -79,8 +96,10 @@ def _parsed(text: bytes, path: Path) -> object:
         raise ConfigurationError(f"reading {path} {_MISSING}") from None
     try:
         depth = 0
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        for number, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
             where = f"{path}{_line(event.start_mark)}"
+            if number > MOST:
+                raise ConfigurationError(f"{where}: more than {MOST:,} values are too many for a file of limits")
             if isinstance(event, yaml.AliasEvent):
                 raise ConfigurationError(f"{where}: aliases (*{event.anchor:.60}) are not read; write it out")
             if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
@@ -92,7 +111,8 @@ def _parsed(text: bytes, path: Path) -> object:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         _refuse_doubles(root, path)
         loaded: object = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:
+        # the safe constructors raise the last two for `!!int ''`, `!!bool x`, `!!timestamp x`
         mark = getattr(error, "problem_mark", None)
         line = _line(mark)
         why = getattr(error, "problem", None) or type(error).__name__
@@ -149,12 +169,35 @@ def block_of_environment(prefix: str, shape: type[Any]) -> Mapping[str, Any]:
         rest = [one.removeprefix(prefix.upper()) for one in (name, *known)]
         if "__" in name or did_you_mean(rest[0], rest[1:]):  # others may be somebody else's
             raise ConfigurationError(f"environment variable {name} is not known{did_you_mean(name, known)}")
-    try:
-        found = source()
-    except pydantic_settings.SettingsError as error:
-        raise ConfigurationError(f"environment variables {prefix}…: {error}; write JSON, or {prefix}A__B=…") from error
-    block: Mapping[str, Any] = _plain(found)
+    mine = {one: text for one, text in source.env_vars.items() if one.upper().partition("__")[0] in known}
+    for variable, text in mine.items():  # each alone first, so that the one that is no JSON can be named
+        source.env_vars = {variable: text}
+        try:
+            if text and text.lstrip()[:1] in {"{", "["}:
+                json.loads(text, object_pairs_hook=_without_doubles)
+            source()
+        except (ValueError, RecursionError) as error:
+            why = str(error) if isinstance(error, _TwiceError) else "is no JSON that can be read"
+            raise ConfigurationError(
+                f"environment variable {variable.upper()} {why}; write JSON, or {prefix}A__B=…"
+            ) from error
+    source.env_vars = mine
+    block: Mapping[str, Any] = _plain(source())
     return block
+
+
+class _TwiceError(ValueError):
+    """A key stands twice in one JSON object."""
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns a JSON object; of a key that stands there twice the parser would keep the last in silence."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _TwiceError(f"has {key!r:.60} twice; keep one")
+        found[key] = value
+    return found
 
 
 def _fields(shape: type[Any]) -> dict[str, Any]:
@@ -164,14 +207,17 @@ def _fields(shape: type[Any]) -> dict[str, Any]:
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 — what the environment says
-    """Returns text of the environment as what it stands for: whole numbers, true and false, none."""
+    """Returns text of the environment as what it stands for: whole numbers, true and false, none.
+
+    Empty text stays text, and no field takes it: a variable that a template left empty must not lift a limit.
+    """
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in cast("dict[str, object]", value).items()}
     if not isinstance(value, str):
         return value
     if re.fullmatch(r"-?[0-9]{1,18}", value):
         return int(value)
-    return {"true": True, "false": False, "none": None, "null": None, "": None}.get(value.strip().lower(), value)
+    return {"true": True, "false": False, "none": None, "null": None}.get(value.strip().lower(), value)
 
 
 def named_by_variable(message: str, prefix: str) -> str:
