@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from contextvars import Token
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
@@ -207,6 +208,18 @@ class Branch(Deployment):
 
     def _includes(self, home: DeploymentState) -> bool:
         return home is self._home
+
+    @property
+    def numbers(self) -> Numbers:
+        """The limits in force, as numbers; shared pools are its parent's."""
+        return replace(self._numbers, pools=self.parent.numbers.pools) if self.shared else self._numbers
+
+    def _tune(self, numbers: Numbers) -> None:
+        if self.shared and numbers.pools != self.parent.numbers.pools:
+            raise ConfigurationError(
+                f"branch {self.name!r} has the pools of {self.parent.name!r}; tune them there, for both"
+            )
+        super()._tune(numbers)
 
     def branch(
         self,

@@ -113,7 +113,7 @@ class LiveDeployment:
         name = check_pool_name(pool)
 
         def resize(limit: int | None) -> None:
-            self._tune(self._numbers.tuned(pools={name.partition(":")[0]: limit}))
+            self._tune(self.numbers.tuned(pools={name.partition(":")[0]: limit}))
 
         return PoolLimiter(self.place, name, resize)
 
@@ -146,7 +146,7 @@ class LiveDeployment:
             ConfigurationError: naming the field that does not fit; nothing was changed.
         """
         self._tune(
-            self._numbers.tuned(
+            self.numbers.tuned(
                 max_concurrent_runs=max_concurrent_runs,
                 max_queued=max_queued,
                 tag_concurrency_limits=tag_concurrency_limits,
@@ -170,7 +170,7 @@ class LiveDeployment:
         Raises:
             ConfigurationError: as `tune` would.
         """
-        numbers = self._numbers.tuned(
+        numbers = self.numbers.tuned(
             max_concurrent_runs=max_concurrent_runs,
             tag_concurrency_limits=tag_concurrency_limits,
             default_limit=default_limit,
@@ -197,9 +197,14 @@ class LiveDeployment:
         engine = self.engine_here()
         executor.set_priority(engine, state_of(engine, run_id), check_priority(priority))
 
+    @property
+    def numbers(self) -> Numbers:
+        """The limits in force, as numbers."""
+        return self._numbers
+
     def _tune(self, numbers: Numbers) -> None:
         engine, home = self.place()
-        for name in numbers.pools.pools.keys() - self._numbers.pools.pools.keys():
+        for name in numbers.pools.pools.keys() - self.numbers.pools.pools.keys():
             executor.tell_unknown_pool(engine, home, name)
         executor.Redrawing(engine, home, numbers.pools, numbers.runs).make()
         self._numbers = numbers
@@ -207,7 +212,7 @@ class LiveDeployment:
 
     def _pause(self, pool: str | None, *, paused: bool) -> None:
         if pool is None:
-            self._tune(self._numbers.with_pause(paused=paused))
+            self._tune(self.numbers.with_pause(paused=paused))
             return
         engine, home = self.place()
         name = check_pool_name(pool)

@@ -145,3 +145,42 @@ def test_an_op_of_a_branch_makes_children_in_the_branch() -> None:
 
     run_virtual(main)
     assert seen == ["x", "prod"]
+
+
+def test_tuning_a_branch_leaves_the_shared_pools_alone() -> None:
+    """Its runs are its own to tune, its parent's pools are not; what the parent tuned stays."""
+
+    async def main() -> None:
+        async with Deployment("prod", concurrency={"pools": {"limits": {"db": 1}}}) as prod:
+            shared = prod.branch("x", pools="shared")
+            await prod.tune(pools={"db": 7})
+            await shared.tune(max_concurrent_runs=1)
+            assert prod.snapshot().limit("db").capacity == 7
+            with pytest.raises(ConfigurationError, match="has the pools of 'prod'; tune them there"):
+                await shared.tune(pools={"db": 2})
+            assert prod.snapshot().limit("db").capacity == 7
+            runs = [querying.on(shared).start() for _ in range(2)]
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert [run.status.name for run in runs] == ["RUNNING", "QUEUED"]
+            await asyncio.gather(*runs)
+
+    run_virtual(main)
+
+
+def test_the_cap_over_all_branches_is_tuned_live() -> None:
+    """From unlimited to 1: runs that run are counted, and the next waits for them."""
+
+    async def main() -> None:
+        async with Deployment("prod", concurrency={"max_concurrent_branch_deployment_runs": None}) as prod:
+            branch = prod.branch("x")
+            runs = [napping.on(branch).start() for _ in range(2)]
+            await anyio.sleep(0.5)
+            await prod.tune(max_concurrent_branch_deployment_runs=1)
+            late = napping.on(branch).start()
+            await anyio.sleep(0.1)
+            assert late.status is RunStatus.QUEUED
+            assert (await late.result()).started_at == 1.0
+            await asyncio.gather(*runs)
+
+    run_virtual(main)

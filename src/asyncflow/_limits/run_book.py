@@ -106,7 +106,7 @@ class RunBook:
         if self._free and conflict is None:
             return []
         asked = list(self.quotas.needs(tags, conflict, self.table.find, suffix=self.suffix))
-        if self.around is not None and (self.around.capacity is not None or self.around.paused):
+        if self.around is not None:
             asked.append((self.around, 1))
         return asked
 
@@ -132,7 +132,7 @@ class RunBook:
     ) -> list[tuple[Limit | NewLimit, int]]:
         """Returns what a run will ask for under other quotas."""
         asked = list(quotas.needs(tags, conflict, draft.find, suffix=self.suffix))
-        if self.around is not None and (self.around.capacity is not None or self.around.paused):
+        if self.around is not None:
             asked.append((self.around, 1))
         return asked
 
