@@ -51,7 +51,7 @@ def test_without_the_shortcut_the_same_starts(shortcut: str, monkeypatch: pytest
     elif shortcut == "start_at_once":
         monkeypatch.setattr(Round, "_start_at_once", lambda *_: False)
     else:
-        monkeypatch.setattr(Admission, "_all_fit", lambda *_: False)
+        monkeypatch.setattr(Admission, "_all_that_fit", lambda *_: None)
     assert [history(seed) for seed in seeds] == expected
 
 
