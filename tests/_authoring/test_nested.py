@@ -16,6 +16,9 @@ from tests._authoring.wired import anything, count, fetch, links, nodes, op_keys
 
 RULE = TagLimit(key="kind", value="cpu", limit=2)
 
+C_STACK = sys.version_info[:2] == (3, 12)
+"""In 3.12 calls through C have a limit of their own, which `sys.setrecursionlimit` does not raise."""
+
 
 @graph(max_concurrent=2, tag_concurrency_limits=[RULE])
 def sub(url: str) -> int:
@@ -298,7 +301,8 @@ def test_the_cycle_is_named_wherever_the_limit_is() -> None:
         deeper(limit - 250)
     try:
         sys.setrecursionlimit(10_000)
-        with pytest.raises(PlanError, match=r"too deep: loop → loop, .* 500 calls deep, and asyncflow goes no"):
+        far = r"\d+" if C_STACK else "500 calls deep, and asyncflow goes no"
+        with pytest.raises(PlanError, match=rf"too deep: loop → loop, .* {far}"):
             deeper(0)
     finally:
         sys.setrecursionlimit(limit)
@@ -395,6 +399,7 @@ def test_a_recursion_with_an_end_may_be_too_deep() -> None:
         wired(countdown, 450)
     try:
         sys.setrecursionlimit(10_000)
-        assert op_keys(countdown, 450) == ["countdown/" * 450 + "fetch"]
+        far = 220 if C_STACK else 450
+        assert op_keys(countdown, far) == ["countdown/" * far + "fetch"]
     finally:
         sys.setrecursionlimit(limit)
