@@ -14,6 +14,7 @@ import gc
 import multiprocessing.resource_tracker
 import os
 import random
+import signal
 import sys
 import threading
 from collections.abc import Generator
@@ -32,6 +33,10 @@ LINGER = 2.0
 
 OPEN_FILES = Path("/proc/self/fd")
 LOOPS = ("asyncio", "debug", "eager", "uvloop")
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # for the tests of Ctrl-C, and the processes they start
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
