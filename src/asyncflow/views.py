@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, cast
 
 from asyncflow._executor import THE_RUN, Engine, Execution, Redrawing, RunState
-from asyncflow._limits import Claim, Explanation, LimitView, Snapshot
+from asyncflow._limits import Claim, Explanation, LimitView, Snapshot, Views
 from asyncflow.errors import ConfigurationError, did_you_mean
 from asyncflow.results import OpStatus, RunStatus
 
@@ -63,9 +63,7 @@ class RunView(NamedTuple):
 def run_view(run: RunState) -> RunView:
     """Returns where a run stands."""
     if run.status is RunStatus.QUEUED:
-        return RunView(
-            run.id, run.graph, run.home.name, run.status, run.party.priority, run.tags, run.queued_at, None, 0, 0
-        )
+        return queued_view(run, run.party.priority)
     running = sum([execution.count(OpStatus.RUNNING) for execution in run.executions])
     return RunView(
         run_id=run.id,
@@ -81,11 +79,17 @@ def run_view(run: RunState) -> RunView:
     )
 
 
+def queued_view(run: RunState, priority: int) -> RunView:
+    """Returns a run as it stood while it was queued; only its priority changes in that time."""
+    status, tags = RunStatus.QUEUED, run.tags
+    return RunView(run.id, run.graph, run.home.name, status, priority, tags, run.queued_at, None, 0, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class DeploymentSnapshot(Snapshot):
     """Every limit in order of creation, and every live run in order of submission."""
 
-    queued: tuple[RunView, ...]
+    queued: Sequence[RunView]
     running: tuple[RunView, ...]
 
     def pool(self, name: str) -> LimitView:
@@ -100,11 +104,13 @@ class DeploymentSnapshot(Snapshot):
 def snapshot_of(engine: Engine) -> DeploymentSnapshot:
     """Returns the core's snapshot with owners as people call them, and the live runs."""
     snapshot = engine.core.snapshot(place_of)
-    queued: list[RunView] = []
-    running: list[RunView] = []
-    for run in engine.runs.values():
-        (queued if run.status is RunStatus.QUEUED else running).append(run_view(run))
-    return DeploymentSnapshot(snapshot.at, snapshot.limits, tuple(queued), tuple(running))
+    runs = engine.runs.values()
+    waits = RunStatus.QUEUED
+    queued = [run for run in runs if run.status is waits]
+    priorities = [run.party.priority for run in queued]
+    running = tuple([run_view(run) for run in runs if run.status is not waits])
+    views = Views(lambda: map(queued_view, queued, priorities)) if queued else ()
+    return DeploymentSnapshot(snapshot.at, snapshot.limits, views, running)
 
 
 def state_of(engine: Engine, run_id: object) -> RunState:

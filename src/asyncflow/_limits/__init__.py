@@ -11,7 +11,7 @@ from asyncflow._limits.limit import UNLIMITED, Limit
 from asyncflow._limits.preview import Preview
 from asyncflow._limits.proposal import Changes, NewLimit
 from asyncflow._limits.run_book import RunBook, RunQuotas, alike
-from asyncflow._limits.snapshot import HolderView, LimitView, Snapshot, WaiterView
+from asyncflow._limits.snapshot import HolderView, LimitView, Snapshot, Views, WaiterView
 
 __all__ = [
     "FOLLOWS",
@@ -45,6 +45,7 @@ __all__ = [
     "RunQuotas",
     "Snapshot",
     "Unparked",
+    "Views",
     "WaiterView",
     "alike",
 ]
