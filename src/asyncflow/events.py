@@ -31,7 +31,7 @@ class RunQueued(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class RunBlocked(RunEvent):
-    """A queued run was not admitted: said once, and again after limits changed.
+    """A queued run was not admitted: said once, and again when another limit became short, or limits changed.
 
     `limits` are those that are short (none: not its turn).
     """
@@ -60,7 +60,7 @@ class RunEnded(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class OpBlocked(RunEvent):
-    """An op is ready and was not admitted: said once, and again after limits changed.
+    """An op is ready and was not admitted: said once, and again when another limit became short, or limits changed.
 
     `limits` are those that are short (none: not its turn).
     """

@@ -18,6 +18,7 @@ from asyncflow import (
     OpBlocked,
     OpUnblocked,
     PoolUnknown,
+    RunBlocked,
     RunStatus,
     TagLimit,
     each,
@@ -356,3 +357,26 @@ def test_blocked_and_unblocked_are_told_once() -> None:
     blocked = [(event.key, event.limits) for event in told if isinstance(event, OpBlocked)]
     assert blocked == [("query#2", ("db",))]
     assert [(event.key, event.seconds) for event in told if isinstance(event, OpUnblocked)] == [("query#2", 1.0)]
+
+
+def test_a_waiter_is_told_once_for_each_limit_that_is_in_its_way() -> None:
+    """Given an op that waits for api: told again when db becomes short too, once, though db comes and goes."""
+    told: list[Event] = []
+
+    @op(pool={"db": 1, "api": 2})
+    async def both() -> None:
+        await asyncio.sleep(1)
+
+    async def scenario(prod: Deployment) -> None:
+        prod.subscribe(told.append)
+        async with prod.slots("api"):
+            run = both.start()
+            for _ in range(3):
+                await turns()
+                async with prod.slots("db"):
+                    await turns()
+        await run
+
+    virtually(scenario, {"pools": {"limits": {"db": 1, "api": 2}}})
+    blocked = [event.limits for event in told if isinstance(event, OpBlocked | RunBlocked)]
+    assert blocked == [("api",), ("db", "api")]

@@ -24,7 +24,7 @@ from asyncflow._executor.outcome import node_failed
 from asyncflow._executor.run_state import RunState
 from asyncflow._executor.scope_limits import ScopeLimits
 from asyncflow._executor.spawn import spawn
-from asyncflow._executor.telling import tell_blocked, told_deadlock
+from asyncflow._executor.telling import tell_blocked, tell_other_causes, told_deadlock
 from asyncflow._executor.worker import work
 from asyncflow._limits import Admission, Claim, Deadlocked, Limit
 from asyncflow._observers import Observers
@@ -232,6 +232,8 @@ class Engine:
             self._obey(now)
         if telling:
             tell_blocked(self, fresh, fresh_runs, now)
+        if self.observers.runs:
+            tell_other_causes(self, now)
 
     def tick(self) -> float:
         """Tells the core the time, for those who are about to be taken back; returns it in seconds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from asyncflow._observers import EventStream
 from asyncflow.events import NeverFits, OpBlocked, OpEnded, OpStarted, OpUnblocked, PoolUnlimited, RunBlocked
@@ -39,14 +39,43 @@ def tell_notices(engine: Engine, book: LimitBook) -> None:
 def tell_blocked(engine: Engine, claims: list[Claim], runs: list[RunState], now: float) -> None:
     """Of those who came, or wait under limits that changed, tells who was not admitted by this round."""
     for claim in claims:
-        frame, i = claim.owner
-        if frame.claims[i] is claim and claim.waiting:
-            limits = tuple([limit.name for limit in engine.core.short_limits(claim)])
-            engine.observers.tell(OpBlocked(now, frame.run.id, frame.run.graph, frame.key(i), limits))
+        if _tell_op_blocked(engine, claim, now):
+            engine.core.watch(claim)
     for run in runs:
-        if run.status is RunStatus.QUEUED:
-            short = {limit.name: None for claim in run.ghosts for limit in engine.core.short_limits(claim)}
-            engine.observers.tell(RunBlocked(now, run.id, run.graph, tuple(short)))
+        if _tell_run_blocked(engine, run, now):
+            for claim in run.ghosts:
+                engine.core.watch(claim)
+
+
+def tell_other_causes(engine: Engine, now: float) -> None:
+    """Of those who were told as blocked, tells for whom another limit has become short."""
+    runs: dict[RunState, None] = {}
+    for claim in engine.core.roused():
+        if isinstance(claim.owner, tuple):
+            frame, i = cast("tuple[Execution, int]", claim.owner)
+            if i >= 0:
+                _tell_op_blocked(engine, claim, now)
+            else:
+                runs[frame.run] = None
+    for run in runs:
+        _tell_run_blocked(engine, run, now)
+
+
+def _tell_op_blocked(engine: Engine, claim: Claim, now: float) -> bool:
+    frame, i = claim.owner
+    if frame.claims[i] is not claim or not claim.waiting:
+        return False
+    limits = tuple([limit.name for limit in engine.core.short_limits(claim)])
+    engine.observers.tell(OpBlocked(now, frame.run.id, frame.run.graph, frame.key(i), limits))
+    return True
+
+
+def _tell_run_blocked(engine: Engine, run: RunState, now: float) -> bool:
+    if run.status is not RunStatus.QUEUED:
+        return False
+    short = {limit.name: None for claim in run.ghosts for limit in engine.core.short_limits(claim)}
+    engine.observers.tell(RunBlocked(now, run.id, run.graph, tuple(short)))
+    return True
 
 
 def tell_blocked_anew(engine: Engine) -> None:
