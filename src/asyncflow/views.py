@@ -130,18 +130,14 @@ def state_of(engine: Engine, run_id: object) -> RunState:
 
 
 def explain_run(engine: Engine, run: RunState) -> Explanation:
-    """Tells why a run is not admitted; for one that is, which limits hold up its ops."""
+    """Tells why a run is not admitted; for one that is, why the first of its blocked ops does not start."""
     if run.status is RunStatus.QUEUED:
         return placed(engine.core.explain_ghosts(run.ghosts), run.status)
-    blocked = [
-        claim
-        for execution in run.executions
-        for i, claim in enumerate(execution.claims)
-        if claim is not None and execution.op_status(i) is OpStatus.BLOCKED
-    ]
-    if not blocked:
-        return Explanation(run.status, (), ())
-    return placed(engine.core.explain(blocked[0]), run.status)
+    for execution in run.executions:
+        for i, claim in enumerate(execution.claims):
+            if claim is not None and execution.op_status(i) is OpStatus.BLOCKED:
+                return replace(placed(engine.core.explain(claim), run.status), waiting=execution.key(i))
+    return Explanation(run.status, (), ())
 
 
 def explain_op(engine: Engine, run: RunState, op_key: object) -> Explanation:

@@ -380,3 +380,28 @@ def test_a_waiter_is_told_once_for_each_limit_that_is_in_its_way() -> None:
     virtually(scenario, {"pools": {"limits": {"db": 1, "api": 2}}})
     blocked = [event.limits for event in told if isinstance(event, OpBlocked | RunBlocked)]
     assert blocked == [("api",), ("db", "api")]
+
+
+def test_an_explanation_reads_like_a_sentence() -> None:
+    """Given a run in the queue, an op in line and one that runs: the texts say what is missing and what would help."""
+
+    async def scenario(prod: Deployment) -> None:
+        async with prod.slots({"db": 2}, label="the migration"):
+            run, later = query.start(1), query.start(2)
+            await turns()
+            assert str(prod.explain(run.id)) == (
+                "It is QUEUED: it needs 1 of db, and none is free; the migration holds 2; it is first in line.\n"
+                "It would start with 1 more of db, or with the end of the migration."
+            )
+            assert "it is number 2 in line" in str(prod.explain(later.id))
+        await turns()
+        assert str(prod.explain(run.id)) == "It is RUNNING."
+        await run
+        await later
+        wide = queries.start(3)
+        await turns()
+        assert str(wide.explain()).startswith(
+            "It is RUNNING; query#3 waits: it needs 1 of db, and none is free; queries/"
+        )
+
+    virtually(scenario, {"pools": {"limits": {"db": 2}}})

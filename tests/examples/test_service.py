@@ -184,7 +184,7 @@ async def test_started_jobs_outlive_their_request_and_end_with_the_service(tmp_p
         runs = [(await client.post("/jobs/start", json={"parts": 2}, headers=headers)).json()["run"] for _ in range(3)]
         await api.entered(2)
         assert (await client.get(f"/jobs/{runs[1]}")).json()["status"] == "QUEUED"
-        assert "@max_concurrent_runs: needs 1, 0 free" in (await client.get(f"/jobs/{runs[1]}/why")).text
+        assert "needs 1 of @max_concurrent_runs, and none is free" in (await client.get(f"/jobs/{runs[1]}/why")).text
         assert (await client.delete(f"/jobs/{runs[1]}")).json()["status"] == "CANCELED"
         assert (await client.get("/jobs/none")).status_code == 404
         await until(prod, queued=1, running=1)

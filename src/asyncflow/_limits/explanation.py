@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncflow._limits.claim import WAITING
 from asyncflow._limits.limit import Limit
@@ -23,6 +23,10 @@ from asyncflow._limits.shortage import Shortage, shortages
 if TYPE_CHECKING:
     from asyncflow._limits.claim import Claim
     from asyncflow._limits.state import State
+
+
+_NAMED: Final = 8
+"""So many holders a text names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,15 @@ class Blocker:
     holders: tuple[tuple[Any, int], ...]
     position: int
 
+    def __str__(self) -> str:
+        free = f"only {self.free}" if self.free else "none"
+        kept = f" for it ({self.reserved} kept for others)" if self.reserved else ""
+        held = [f"{owner} holds {units}" for owner, units in self.holders[:_NAMED]]
+        more = [f"{len(self.holders) - _NAMED} more hold the rest"] if len(self.holders) > _NAMED else []
+        place = "first" if self.position == 1 else f"number {self.position}"
+        said = f"needs {self.needed} of {self.limit}, and {free} {'is' if self.free <= 1 else 'are'} free{kept}"
+        return f"{said}; {', '.join([*held, *more]) or 'nobody holds any'}; it is {place} in line"
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -57,6 +70,7 @@ class Explanation:
         unblocked_by: Changes that would start it, each by itself; each was tried.
         tried: False where trying everything was too dear: there may be more that would start it.
         changes: The same as data, as far as they are changes of limits, priorities and grants.
+        waiting: The op that is explained, where a running run was asked about.
     """
 
     state: Enum
@@ -64,20 +78,18 @@ class Explanation:
     unblocked_by: tuple[str, ...]
     tried: bool = True
     changes: tuple[Changes, ...] = ()
+    waiting: str = ""
 
     def __str__(self) -> str:
-        lines = [self.state.value]
-        for one in self.blockers:
-            held = ", ".join([f"{owner} ({units})" for owner, units in one.holders])
-            kept = f", {one.reserved} reserved for others" if one.reserved else ""
-            lines.append(
-                f"  {one.limit}: needs {one.needed}, {one.free} free{kept}, number {one.position} in line;"
-                f" held by {held or 'nobody'}"
-            )
-        lines.extend([f"  would start by {change}" for change in self.unblocked_by])
+        said = [f"it {one}" for one in self.blockers]
+        head = f"It is {self.state.value}{f'; {self.waiting} waits' if self.waiting else ''}"
+        lines = [f"{head}: {said[0]}" if len(said) == 1 else f"{head}, for several reasons:" if said else head]
+        lines += [f"  {one}" for one in said if len(said) > 1]
+        if self.unblocked_by:
+            lines.append("It would start with " + ", or with ".join(self.unblocked_by))
         if not self.tried:
-            lines.append("  so many wait that not everything was tried")
-        return "\n".join(lines)
+            lines.append("So many wait that not everything that may help was tried")
+        return "\n".join([line if line.endswith(":") else f"{line}." for line in lines])
 
 
 def explain(state: State, claims: Sequence[Claim], rehearse: Rehearse) -> Explanation:
