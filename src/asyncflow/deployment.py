@@ -118,7 +118,10 @@ class Deployment(LiveDeployment):
         if not drains:
             for state in runs:
                 executor.cancel(engine, state, reason)
-        await executor.finish_all(engine, runs, reason)
+        try:
+            await executor.finish_all(engine, runs, reason)
+        finally:
+            self.end_streams()
 
     @property
     def is_open(self) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, Hashable, Mapping, Sequence
 from typing import Any
+from weakref import WeakSet
 
 from asyncflow import _executor as executor
 from asyncflow._executor import Block, DeploymentState, Engine, PoolLimiter
 from asyncflow._limits import Admission, Explanation, LimitBook, RunBook
 from asyncflow._observers import EventStream, Observer, Observers
+from asyncflow.done import DONE, Done
 from asyncflow.errors import ConfigurationError
 from asyncflow.ids import check_name
 from asyncflow.open_deployments import running_loop
@@ -60,6 +62,7 @@ class LiveDeployment:
         self._max_overtakes = max_overtakes
         self._cancel_grace = check_positive(cancel_grace, field="cancel_grace")
         self._observers = Observers()
+        self._streams: WeakSet[EventStream] = WeakSet()
         self._engine: Engine | None = None
         self._home: DeploymentState | None = None
 
@@ -180,22 +183,30 @@ class LiveDeployment:
         engine, home = self.place()
         return preview_of(engine, executor.Redrawing(engine, home, numbers.pools, numbers.runs))
 
-    async def pause(self, *, pool: str | None = None) -> None:
-        """Lets nothing start any more, in one pool, or without one no run of the queue; what runs goes on."""
+    def pause(self, *, pool: str | None = None) -> Done:
+        """Lets nothing start any more, in one pool, or without one no run of the queue; what runs goes on.
+
+        It is done when this returns; awaiting the answer is allowed.
+        """
         self._pause(pool, paused=True)
+        return DONE
 
-    async def resume(self, *, pool: str | None = None) -> None:
-        """Lets start again what was paused."""
+    def resume(self, *, pool: str | None = None) -> Done:
+        """Lets start again what was paused. It is done when this returns; awaiting the answer is allowed."""
         self._pause(pool, paused=False)
+        return DONE
 
-    async def set_priority(self, run_id: str, priority: int) -> None:
+    def set_priority(self, run_id: str, priority: int) -> Done:
         """Gives a live run another priority, queued or running.
+
+        It is done when this returns; awaiting the answer is allowed.
 
         Raises:
             ConfigurationError: where no live run has that id.
         """
         engine = self.engine_here()
         executor.set_priority(engine, state_of(engine, run_id), check_priority(priority))
+        return DONE
 
     @property
     def numbers(self) -> Numbers:
@@ -238,13 +249,20 @@ class LiveDeployment:
         return explain_run(engine, state) if op_key is None else explain_op(engine, state, op_key)
 
     def events(self, *, buffer: int = 10_000) -> EventStream:
-        """Returns an async iterator over all events from now on.
+        """Returns an async iterator over all events from now on, until the deployment is closed.
 
         At most `buffer` of them wait to be read; then the oldest are dropped, and an `EventsDropped` says how many.
         """
         if type(buffer) is not int or buffer < 1:
             raise ConfigurationError(f"buffer must be a whole number of at least 1, got {buffer!r:.40}")
-        return EventStream(self.subscribe, self.unsubscribe, buffer=buffer)
+        stream = EventStream(self.subscribe, self.unsubscribe, buffer=buffer)
+        self._streams.add(stream)
+        return stream
+
+    def end_streams(self) -> None:
+        """The deployment was closed: whoever reads its events comes to their end."""
+        for stream in tuple(self._streams):
+            stream.close()
 
     def subscribe(self, observer: Observer) -> None:
         """Calls `observer(event)` for every event from now on. What it raises never reaches a run.

@@ -9,6 +9,7 @@ from asyncflow import _executor as executor
 from asyncflow._executor import Engine, Execution, RunState
 from asyncflow._limits import Explanation
 from asyncflow._observers import EventStream
+from asyncflow.done import DONE, Done
 from asyncflow.options import UNSET, TagLimit, Unset, check_limit, check_priority, check_tag_limits
 from asyncflow.results import RunResult, RunStatus
 from asyncflow.views import RunView, explain_op, explain_run, run_view
@@ -68,9 +69,13 @@ class Run(Generic[R]):
         """Returns where the run stands, as frozen data."""
         return run_view(self._state)
 
-    def set_priority(self, priority: int) -> None:
-        """Gives the run another priority, queued or running. Does nothing where it has ended."""
+    def set_priority(self, priority: int) -> Done:
+        """Gives the run another priority, queued or running. Does nothing where it has ended.
+
+        It is done when this returns; awaiting the answer is allowed.
+        """
         executor.set_priority(self._engine, self._state, check_priority(priority))
+        return DONE
 
     async def tune(
         self,

@@ -405,3 +405,41 @@ def test_an_explanation_reads_like_a_sentence() -> None:
         )
 
     virtually(scenario, {"pools": {"limits": {"db": 2}}})
+
+
+def test_what_takes_effect_at_once_may_be_awaited_or_not() -> None:
+    """`pause`, `resume` and `set_priority` are done when they return; `await` changes nothing and takes no turn."""
+
+    async def scenario(prod: Deployment) -> None:
+        prod.pause(pool="db")
+        assert prod.snapshot().pool("db").paused
+        run = query.start(1)
+        await turns()
+        assert str(prod.explain(run.id)) == (
+            "It is QUEUED: it needs 1 of db, which is paused; nobody holds any; it is first in line.\n"
+            "It would start with resuming db."
+        )
+        assert await run.set_priority(3) is None
+        prod.set_priority(run.id, 4)
+        assert run.snapshot().priority == 4
+        assert await prod.resume(pool="db") is None
+        assert await run == 1
+
+    virtually(scenario, {"pools": {"limits": {"db": 2}}})
+
+
+def test_events_of_a_deployment_end_when_it_is_closed() -> None:
+    """Given somebody who reads all events: leaving the deployment ends the iteration, after the last of them."""
+    seen: list[Event] = []
+
+    async def read(prod: Deployment) -> None:
+        seen.extend([event async for event in prod.events()])
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group, Deployment("prod") as prod:
+            group.create_task(read(prod))
+            await turns()
+            await query.run(1.0)
+        assert [type(event).__name__ for event in seen[-2:]] == ["OpEnded", "RunEnded"]
+
+    run_virtual(main)

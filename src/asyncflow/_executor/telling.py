@@ -51,12 +51,11 @@ def tell_other_causes(engine: Engine, now: float) -> None:
     """Of those who were told as blocked, tells for whom another limit has become short."""
     runs: dict[RunState, None] = {}
     for claim in engine.core.roused():
-        if isinstance(claim.owner, tuple):
-            frame, i = cast("tuple[Execution, int]", claim.owner)
-            if i >= 0:
-                _tell_op_blocked(engine, claim, now)
-            else:
-                runs[frame.run] = None
+        frame, i = cast("tuple[Execution, int]", claim.owner)  # blocks of `slots()` are not told as blocked
+        if i >= 0:
+            _tell_op_blocked(engine, claim, now)
+        else:
+            runs[frame.run] = None
     for run in runs:
         _tell_run_blocked(engine, run, now)
 

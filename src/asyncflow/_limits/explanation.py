@@ -40,6 +40,8 @@ class Blocker:
         reserved: Units that are free and kept for others.
         holders: Owners and units of those who hold it, oldest first.
         position: How many waiters for this limit stand before it, plus one.
+        capacity: The limit's units; None where it has no bound.
+        paused: True where nothing starts on it.
     """
 
     limit: str
@@ -48,6 +50,8 @@ class Blocker:
     reserved: int
     holders: tuple[tuple[Any, int], ...]
     position: int
+    capacity: int | None = None
+    paused: bool = False
 
     def __str__(self) -> str:
         free = f"only {self.free}" if self.free else "none"
@@ -55,7 +59,12 @@ class Blocker:
         held = [f"{owner} holds {units}" for owner, units in self.holders[:_NAMED]]
         more = [f"{len(self.holders) - _NAMED} more hold the rest"] if len(self.holders) > _NAMED else []
         place = "first" if self.position == 1 else f"number {self.position}"
-        said = f"needs {self.needed} of {self.limit}, and {free} {'is' if self.free <= 1 else 'are'} free{kept}"
+        what = f"needs {self.needed} of {self.limit}"
+        said = f"{what}, and {free} {'is' if self.free <= 1 else 'are'} free{kept}"
+        if self.paused:
+            said = f"{what}, which is paused"
+        elif self.capacity is not None and self.capacity < self.needed:
+            said = f"{what}, whose limit is {self.capacity}"
         return f"{said}; {', '.join([*held, *more]) or 'nobody holds any'}; it is {place} in line"
 
 
@@ -125,4 +134,13 @@ def _blockers(state: State, short: Sequence[Shortage], positions: dict[Limit, in
             for claim in state.books.granted
             if (units := claim.own_of(limit) + claim.borrowed_of(limit))
         ]
-        yield Blocker(limit.name, one.needed, one.available, one.kept, tuple(holders), positions[limit])
+        yield Blocker(
+            limit.name,
+            one.needed,
+            one.available,
+            one.kept,
+            tuple(holders),
+            positions[limit],
+            limit.capacity,
+            limit.paused,
+        )
