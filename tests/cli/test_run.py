@@ -123,6 +123,18 @@ def test_a_refused_run(command: Command) -> None:
     assert json.loads(said.out)["error"]["type"] == "RunRejected"
 
 
+def test_a_part(command: Command) -> None:
+    """`--select` runs a part; what it still needs is said, and an unknown name answered; an op has no parts."""
+    assert command("run", "flows:single", "--select", "*count").out == "{'fetch': '<a.org>', 'count': 7}\n"
+    said = command("run", "flows:single", "--select", "count")
+    assert (said.code, said.out) == (2, "")
+    assert "also needs the value of 'fetch'" in said.err
+    assert "did you mean 'fetch'?" in command("run", "flows:single", "--select", "fetsh").err
+    assert "is an op, and --select belongs to graphs" in command("run", "flows:fetch", "--select", "fetch").err
+    planned = command("plan", "flows:single", "--select", "fetch").out.splitlines()
+    assert [line.split()[1] for line in planned[1:]] == ["fetch", "result"]
+
+
 def test_options_of_the_run(command: Command) -> None:
     """Cap, tags and priority belong to graphs; on an op they are refused by name."""
     assert command("run", "flows:single", "--max-concurrent", "1", "--tag", "team=a", "--priority", "3").code == 0

@@ -58,6 +58,7 @@ def plan(
         Parameter(name=["--input", "-i"], metavar="KEY=VALUE", negative=(), show_default=False),
     ] = (),
     inputs: Annotated[str | None, Parameter(metavar="FILE", allow_leading_hyphen=True)] = None,
+    select: Annotated[tuple[str, ...], Parameter(metavar="CLAUSE", negative=(), show_default=False)] = (),
     format: Annotated[  # noqa: A002 — the name of the option
         Literal["text", "mermaid", "svg"] | None, Parameter(metavar="FORMAT")
     ] = None,
@@ -70,12 +71,13 @@ def plan(
         target: The graph: module:graph, or path/to/file.py:graph.
         input: An input, as often as needed; key:=value for JSON. Missing ones are left open.
         inputs: A JSON or YAML file of inputs; - is JSON from stdin.
+        select: Show a part of the graph, as often as needed: a name, with * or + before or behind it.
         format: How it is written; by default as the name of the output file ends, else as text.
         output: The file to write, instead of stdout.
         traceback: Show where an error was raised.
     """
     del traceback  # read off the command line, since errors are told outside
-    return planning.plan(target, input, inputs, form=format, output=output)
+    return planning.plan(target, input, inputs, select=select, form=format, output=output)
 
 
 @app.command

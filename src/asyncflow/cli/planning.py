@@ -21,6 +21,7 @@ def plan(
     written: Sequence[str],
     file: str | None,
     *,
+    select: Sequence[str],
     form: Literal["text", "mermaid", "svg"] | None,
     output: Path | None,
 ) -> int:
@@ -34,7 +35,7 @@ def plan(
         raise ConfigurationError(f"{target} is an op, and only graphs have a plan; asyncflow run runs it")
     args, kwargs = arguments_of(graph, read_inputs(written, file))
     try:
-        made = graph.plan(*args, **kwargs)
+        made = (graph.select(*select) if select else graph).plan(*args, **kwargs)
     except AsyncflowError:
         raise
     except Exception as error:

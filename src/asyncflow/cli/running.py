@@ -39,6 +39,8 @@ class RunOptions:
         inputs: A JSON or YAML file of inputs; - is JSON from stdin.
         deployment: The deployment to run in, instead of the graph's own or one without limits.
         concurrency: A YAML file with a concurrency: block, the limits of a deployment made for this run.
+        select: Run a part of the graph, as often as needed: a name, with * or + before it for what it needs, behind
+            it for what needs it.
         max_concurrent: How many ops run at once.
         tag: A tag of the run, as often as needed.
         priority: The priority of the run in its deployment.
@@ -55,6 +57,7 @@ class RunOptions:
     inputs: Annotated[str | None, Parameter(metavar="FILE", allow_leading_hyphen=True)] = None
     deployment: Annotated[str | None, Parameter(metavar="MODULE:NAME")] = None
     concurrency: Annotated[str | None, Parameter(metavar="FILE")] = None
+    select: Annotated[tuple[str, ...], Parameter(metavar="CLAUSE", negative=(), show_default=False)] = ()
     max_concurrent: Annotated[int | None, Parameter(metavar="N")] = None
     tag: Annotated[tuple[str, ...], Parameter(metavar="KEY=VALUE", negative=(), show_default=False)] = ()
     priority: Annotated[int | None, Parameter(metavar="N")] = None
@@ -105,12 +108,14 @@ def _tuned(runnable: Runnable[..., Any], target: str, options: RunOptions) -> Ru
         changes["tags"] = dict(map(_tag, options.tag))
     if options.priority is not None:
         changes["priority"] = options.priority
-    if not changes:
+    if not changes and not options.select:
         return runnable
     if not isinstance(runnable, Graph):
-        names = ", ".join(f"--{'tag' if name == 'tags' else name.replace('_', '-')}" for name in changes)
+        written = [*changes, *(["select"] if options.select else [])]
+        names = ", ".join(f"--{'tag' if name == 'tags' else name.replace('_', '-')}" for name in written)
         raise ConfigurationError(f"{target} is an op, and {names} belongs to graphs; write a graph that calls it")
-    return runnable.options(**changes)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]  # of any parameters
+    tuned: Graph[..., Any] = runnable.options(**changes)
+    return tuned.select(*options.select) if options.select else tuned
 
 
 def _tag(written: str) -> tuple[str, str]:
