@@ -16,7 +16,18 @@ from asyncflow import apply, each, graph, op
 from asyncflow.cli.lines import Lines, line
 from asyncflow.cli.live import InPlace, chosen, clock
 from asyncflow.cli.tally import Tally
-from asyncflow.events import Event, OpBlocked, OpEnded, OpStarted, RunBlocked, RunQueued, RunStarted
+from asyncflow.events import (
+    Event,
+    NeverFits,
+    OpBlocked,
+    OpEnded,
+    OpStarted,
+    PoolUnlimited,
+    RunBlocked,
+    RunQueued,
+    RunStarted,
+    StuckOp,
+)
 from asyncflow.results import OpStatus
 
 
@@ -116,6 +127,27 @@ def test_a_tally_stays_small() -> None:
     assert tally.failed == 100_000
 
 
+def test_what_should_be_looked_at() -> None:
+    """A pool without a limit, an op that outlives its cancellation, one that never fits: each said once."""
+    tally = Tally("job")
+    for _ in range(2):
+        tally.take(PoolUnlimited(0.0, "web", "pool 'web' has no limit"))
+        tally.take(StuckOp(0.0, "r", "g", "a", 5.0, ()))
+        tally.take(NeverFits(0.0, "r", "g", "", "db"))
+    assert tally.notices == [
+        "pool 'web' has no limit",
+        "a was cancelled 5 s ago and still runs",
+        "job asks for more than db can ever give, and waits",
+    ]
+    stream = io.StringIO()
+    lines = Lines(Console(file=stream, width=200))
+    lines.show(tally, 2.0)
+    lines.show(tally, 4.0)
+    lines.close(tally, 5.0)
+    assert stream.getvalue().count("note: ") == 3
+    assert "   note: pool 'web' has no limit" in screen(tally, over=True)
+
+
 # ── lines ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -166,7 +198,7 @@ def screen(tally: Tally, *, height: int = 24, width: int = 80, over: bool = Fals
         view._live.stop()
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "\r", stream.getvalue())
     drawn = [part for part in re.split(r"[\r\n]+", text) if part.strip()]
-    last = max(i for i, part in enumerate(drawn) if f" {tally.graph} " in part)
+    last = max(i for i, part in enumerate(drawn) if f"{tally.graph} 3.2 s" in part)
     return [part.rstrip() for part in drawn[last:]]
 
 

@@ -13,8 +13,10 @@ def test_a_run_in_a_process_of_its_own(process: Command) -> None:
     """The result goes to stdout and nothing else does; how it ended goes to stderr, without a colour in it."""
     said = process("run", "flows:crawl", "--input", 'urls=["a.org", "bb.org"]', "-i", "factor=2")
     assert (said.code, said.out) == (0, "[14, 16]\n")
-    assert said.err.splitlines()[0].startswith("✔ crawl SUCCEEDED in ")
-    assert said.err.splitlines()[0].endswith(" · 4 ops")
+    note, ended = said.err.splitlines()[:2]
+    assert note == "note: pool 'web' has no limit: it is unlimited"
+    assert ended.startswith("✔ crawl SUCCEEDED in ")
+    assert ended.endswith(" · 4 ops")
     assert "\x1b" not in said.err
 
 

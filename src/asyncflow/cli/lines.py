@@ -18,6 +18,7 @@ class Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._told = 0
+        self._noted = 0
 
     def pause(self, seconds: float) -> float:
         """Returns when the next line is due."""
@@ -28,10 +29,15 @@ class Lines:
         for key in tally.failures[self._told :]:
             self._write(f"{seconds:7.1f} s  failed: {shown(key)}")
         self._told = len(tally.failures)
+        for notice in tally.notices[self._noted :]:
+            self._write(f"{seconds:7.1f} s  note: {shown(notice)}")
+        self._noted = len(tally.notices)
         self._write(f"{seconds:7.1f} s  {line(tally)}")
 
-    def close(self, tally: Tally, seconds: float) -> None:
-        """Writes nothing: what came out is told by others."""
+    def close(self, tally: Tally, seconds: float) -> None:  # noqa: ARG002 — as every view
+        """Writes what should be looked at, where no line did; what came out is told by others."""
+        for notice in tally.notices[self._noted :]:
+            self._write(f"note: {shown(notice)}")
 
     def _write(self, text: str) -> None:
         self._console.print(text, markup=False)

@@ -60,6 +60,9 @@ class InPlace:
         if self._live.is_started:
             self._live.update(self._drawn(tally, seconds, over=True), refresh=True)
             self._live.stop()
+            return
+        for notice in tally.notices:  # it was over before anything was drawn
+            self._console.print(Text(f"note: {shown(notice)}", style="yellow"))
 
     def _drawn(self, tally: Tally, seconds: float, *, over: bool) -> RenderableType:
         totals = tally.totals()
@@ -85,6 +88,8 @@ class InPlace:
             parts.append(Text(f"   and {left} more", style="dim"))
         if not over and (foot := _foot(tally)) is not None:
             parts.append(foot)
+        notices = tally.notices if over else tally.notices[-1:]
+        parts += [Text(f"   note: {shown(notice)}", style="yellow") for notice in notices]
         return Stack(*parts)
 
     def _head(self, tally: Tally, total: int, seconds: float, *, over: bool) -> RenderableType:

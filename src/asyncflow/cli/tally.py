@@ -15,12 +15,23 @@ from typing import Final
 
 from asyncflow._authoring import NodeKind
 from asyncflow._plan import Plan
-from asyncflow.events import Event, OpBlocked, OpEnded, OpStarted, RunBlocked, RunQueued, RunStarted
+from asyncflow.events import (
+    Event,
+    NeverFits,
+    OpBlocked,
+    OpEnded,
+    OpStarted,
+    PoolUnlimited,
+    RunBlocked,
+    RunQueued,
+    RunStarted,
+    StuckOp,
+)
 from asyncflow.results import OpStatus
 
 _NUMBERED: Final = re.compile(r"\[[^\]]*\]|#\d+")
 FAILURES: Final = 100
-"""Keys of failed ops that are kept."""
+"""Keys of failed ops that are kept; so many notices, too."""
 
 
 @dataclass(slots=True)
@@ -63,6 +74,7 @@ class Tally:
         queued: True until the run is admitted.
         queued_by: What it waits for meanwhile.
         canceling: Why it is being ended, once it is.
+        notices: What somebody should look at: pools without a limit, ops that outlive their cancellation or never fit.
     """
 
     graph: str
@@ -73,6 +85,7 @@ class Tally:
     queued: bool = False
     queued_by: tuple[str, ...] = ()
     canceling: str = ""
+    notices: list[str] = field(default_factory=list[str])
 
     @staticmethod
     def of(plan: Plan) -> Tally:
@@ -111,8 +124,18 @@ class Tally:
                 self.queued_by = limits
             case RunStarted():
                 self.queued = False
+            case PoolUnlimited(message=message):
+                self._note(message)
+            case NeverFits(key=key, limit=limit):
+                self._note(f"{key or self.graph} asks for more than {limit} can ever give, and waits")
+            case StuckOp(key=key, seconds=seconds):
+                self._note(f"{key} was cancelled {seconds:g} s ago and still runs")
             case _:
                 pass
+
+    def _note(self, notice: str) -> None:
+        if len(self.notices) < FAILURES and notice not in self.notices:
+            self.notices.append(notice)
 
     def _end(self, key: str, status: OpStatus) -> None:
         group = self._group(key)

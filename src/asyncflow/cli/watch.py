@@ -64,7 +64,7 @@ class Watch:
         """Takes an event of the deployment."""
         if not self._run_id:
             self._early.append(event)  # told while the run was being started, before it had an id for us
-        elif isinstance(event, RunEvent) and event.run_id == self._run_id:
+        elif not isinstance(event, RunEvent) or event.run_id == self._run_id:
             self.tally.take(event)
 
     def follow(self, run: Run[Any]) -> None:
