@@ -91,7 +91,9 @@ def asset(
         made = as_op(function)
         if name is not None:
             made = made.options(name=name)
-        return type(made)(replace(made.definition, deps=names)) if names else made
+        if names:
+            made.definition = replace(made.definition, deps=names)  # nobody else has it yet
+        return made
 
     return decorate if fn is None else decorate(fn)
 

@@ -86,6 +86,20 @@ bound = bound.on(prod)
 def broken(number: int) -> int:
     return check(1 // number)
 
+class Mute(Exception):
+    def __str__(self):
+        raise KeyError("no")
+
+class Unspeakable:
+    def __repr__(self):
+        raise KeyError("no")
+
+@op
+async def mute(fails: bool) -> Unspeakable:
+    if fails:
+        raise Mute
+    return Unspeakable()
+
 @graph
 def looking(number: int) -> list[int]:
     return [check(i) for i in range(number)]

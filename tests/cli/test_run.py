@@ -99,6 +99,16 @@ def test_json_of_what_is_no_json(command: Command) -> None:
     assert json.loads(command("run", "flows:not_a_number", "--json").out)["output"] == "NaN"
 
 
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_what_cannot_be_shown(command: Command, more: list[str]) -> None:
+    """An exception or a value that raises when it is looked at does not hide how the run ended."""
+    said = command("run", "flows:mute", "-i", "fails=true", *more)
+    assert said.code == 1
+    assert "mute  Mute: (its message cannot be read)" in said.err
+    said = command("run", "flows:mute", "-i", "fails=false", *more)
+    assert (said.code, "repr-error" in said.out) == (0, True)
+
+
 def test_json_of_what_never_started(command: Command) -> None:
     """A program that reads stdout finds a document there too: status null, and the error."""
     said = command("run", "flows:crawl", "--json")

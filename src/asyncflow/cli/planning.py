@@ -9,7 +9,7 @@ from typing import Final, Literal
 from asyncflow.cli.exit_code import ExitCode
 from asyncflow.cli.given import arguments_of, read_inputs
 from asyncflow.cli.target import find_runnable
-from asyncflow.cli.terminal import shown, write_result
+from asyncflow.cli.terminal import message_of, write_result
 from asyncflow.errors import AsyncflowError, ConfigurationError
 from asyncflow.graph import Graph
 
@@ -40,7 +40,7 @@ def plan(
         raise
     except Exception as error:
         raise ConfigurationError(
-            f"{graph.name} could not be wired: {type(error).__name__}: {shown(str(error))}"
+            f"{graph.name} could not be wired: {type(error).__name__}: {message_of(error)}"
         ) from error
     chosen = form or ("text" if output is None else _ENDINGS.get(output.suffix.lower(), "text"))
     text = {"text": made.text, "mermaid": made.mermaid, "svg": made.svg}[chosen]()

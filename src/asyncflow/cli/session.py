@@ -11,7 +11,7 @@ import anyio
 
 from asyncflow.cli.interrupts import Interrupts
 from asyncflow.cli.live import SHOW_CURSOR
-from asyncflow.cli.terminal import shown
+from asyncflow.cli.terminal import message_of, shown
 from asyncflow.cli.watch import View, Watch
 from asyncflow.deployment import Branch, Deployment
 from asyncflow.errors import AsyncflowError, ConfigurationError
@@ -58,7 +58,7 @@ async def carry_out(
                 raise
             except Exception as error:
                 raise ConfigurationError(
-                    f"{runnable.name} could not be wired: {type(error).__name__}: {shown(str(error))}"
+                    f"{runnable.name} could not be wired: {type(error).__name__}: {message_of(error)}"
                 ) from error
             watch.follow(run)
             try:

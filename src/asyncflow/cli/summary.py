@@ -14,7 +14,7 @@ from rich.pretty import pretty_repr
 from rich.text import Text
 
 from asyncflow.cli.live import clock
-from asyncflow.cli.terminal import shown
+from asyncflow.cli.terminal import message_of, shown
 from asyncflow.results import OpResult, OpStatus, RunResult, RunStatus
 
 _FAILURES: Final = 5
@@ -55,7 +55,7 @@ def _tell_failure(console: Console, op: OpResult, *, with_traceback: bool) -> No
     error = op.error
     attempts = f" (attempt {op.attempts})" if op.attempts > 1 else ""
     line = Text.assemble("  ", (shown(op.key), "bold"), f"  {type(error).__name__}", attempts)
-    message = shown(str(error))
+    message = message_of(error)
     console.print(line.append(f": {message}" if message else ""))
     if with_traceback and error is not None:
         console.print(Text("".join(traceback.format_exception(error)).rstrip()))
@@ -111,7 +111,7 @@ def as_document(result: RunResult[Any]) -> dict[str, Any]:
     try:
         document["output"] = json.loads(to_json(result.output, inf_nan_mode="strings", bytes_mode="base64"))
     except (PydanticSerializationError, ValueError, RecursionError):
-        document["output_repr"] = shown(repr(result.output)[:_REPR])
+        document["output_repr"] = shown(pretty_repr(result.output, max_length=20, max_string=_REPR)[:_REPR])
     return document
 
 
@@ -131,4 +131,4 @@ def _op(op: OpResult) -> dict[str, Any]:
 
 
 def _error(op: OpResult) -> dict[str, Any]:
-    return {"type": type(op.error).__name__, "message": shown(str(op.error))}
+    return {"type": type(op.error).__name__, "message": message_of(op.error)}

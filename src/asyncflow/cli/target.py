@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from asyncflow.cli.terminal import shown
+from asyncflow.cli.terminal import message_of, shown
 from asyncflow.deployment import Deployment
 from asyncflow.errors import AsyncflowError, ConfigurationError, did_you_mean
 from asyncflow.op import Runnable
@@ -135,7 +135,7 @@ def _told(error: BaseException) -> str:
         place = f" ({error.filename}:{error.lineno})"
         return f"{type(error).__name__}: {shown(error.msg)}{place}"
     place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {shown(str(error))}{place}"
+    return f"{type(error).__name__}: {message_of(error)}{place}"
 
 
 def _near(name: str) -> str:

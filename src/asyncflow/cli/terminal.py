@@ -24,6 +24,14 @@ def shown(text: str) -> str:
     return shaped(line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…")
 
 
+def message_of(error: BaseException | None) -> str:
+    """Returns what an exception says, on one line; one that cannot be asked says nothing."""
+    try:
+        return shown(str(error))
+    except Exception:  # noqa: BLE001 — exceptions of users may do anything when they are asked
+        return "(its message cannot be read)"
+
+
 def is_live() -> bool:
     """Says whether progress is shown in place: on a terminal, and not in CI, nor with NO_COLOR or a dumb TERM."""
     if os.environ.get("NO_COLOR") or os.environ.get("CI") or os.environ.get("TERM") == "dumb":
