@@ -1,5 +1,6 @@
 """`asyncflow demo`: the example, from wherever it is."""
 
+import re
 import sqlite3
 import subprocess
 import sys
@@ -35,7 +36,7 @@ def test_an_installation_without_the_example(monkeypatch: pytest.MonkeyPatch, tm
 
 @pytest.mark.slow
 def test_the_wheel_has_the_example(tmp_path: Path) -> None:
-    """Every module that the example imports is in the wheel, below a folder that is no package of its own."""
+    """So is every module that it imports, and all of the package; nothing stands beside the package."""
     built = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -45,5 +46,11 @@ def test_the_wheel_has_the_example(tmp_path: Path) -> None:
     prefix = "asyncflow/cli/_demo/"
     inside = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "examples" / "stdlib_index").glob("*.py")}
-    assert inside == sources | {"examples/__init__.py", "examples/table.py", "examples/usage.py"}
+    beside = {"examples/__init__.py", "examples/table.py", "examples/usage.py"}
+    assert inside == sources | beside
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in inside]
+    imported = {found for text in texts for found in re.findall(r"^from (examples\.\w+)", text, re.MULTILINE)}
+    assert {name for name in imported if f"{name.replace('.', '/')}.py" not in beside} == {"examples.stdlib_index"}
+    package = {str(path.relative_to(ROOT / "src")) for path in (ROOT / "src").rglob("*.py")}
+    assert package <= set(names)
     assert {name.split("/")[0] for name in names if not name.split("/")[0].endswith(".dist-info")} == {"asyncflow"}
