@@ -19,8 +19,9 @@ from asyncflow._authoring import (
 from asyncflow._plan import Plan, freeze
 from asyncflow.deployment import Deployment
 from asyncflow.errors import PlanError
-from asyncflow.op import Runnable, check_deployment, plain
+from asyncflow.op import check_deployment, plain
 from asyncflow.options import UNSET, OnError, OnFull, RunOptions, TagLimit, Unset
+from asyncflow.selection import Selectable
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -38,7 +39,7 @@ class Kept(NamedTuple):
     bound: Bound
 
 
-class Graph(Runnable[P, R_co], Generic[P, R_co]):
+class Graph(Selectable[P, R_co], Generic[P, R_co]):
     """A graph. Made by `@graph`.
 
     Its body runs when a run is submitted, to wire it: inputs are real values, results of ops are promises. A static
@@ -60,6 +61,8 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
         self.deployment = deployment
         self.run_options = definition.options
         self._plans = {}
+        self.selection = ()
+        self.values = {}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Wires its body in place; only inside a graph. See `Runnable`."""
@@ -149,7 +152,7 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
             InputError: for an input that does not fit its annotation.
             TracingError: where a promise is used as a value.
         """
-        return freeze(wire_open(self, args, kwargs, deployment=self.deployment))
+        return freeze(self.narrowed(wire_open(self, args, kwargs, deployment=self.deployment), open_ended=True))
 
     def wire(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, deployment: object = None) -> Plan:
         """Returns the plan for these inputs; that of a static graph is made once. Doors use it.
@@ -166,13 +169,15 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
         if not self.definition.static:
             wiring = wire_graph(self, args, kwargs, deployment=runs_on)
             self._refuse_bound(wiring.bound, runs_on)
-            return freeze(wiring)
+            return freeze(self.narrowed(wiring))
         options = self.definition.options
-        key = (self.definition.name, options.max_concurrent, options.tag_concurrency_limits)
-        kept = self._plans.get(key)
+        key = (self.definition.name, options.max_concurrent, options.tag_concurrency_limits, self.selection)
+        kept = self._plans.get(key) if not self.values else None
         if kept is None:
             opened: Wiring = wire_open(self, (), {})
-            kept = self._plans[key] = Kept(freeze(opened), opened.bound)
+            kept = Kept(freeze(self.narrowed(opened)), opened.bound)
+            if not self.values:
+                self._plans[key] = kept
         self._refuse_bound(kept.bound, runs_on)
         return kept.plan
 

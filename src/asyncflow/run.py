@@ -9,6 +9,7 @@ from asyncflow import _executor as executor
 from asyncflow._executor import Engine, Execution, RunState
 from asyncflow._limits import Explanation
 from asyncflow._observers import EventStream
+from asyncflow._plan import Plan
 from asyncflow.done import DONE, Done
 from asyncflow.options import UNSET, TagLimit, Unset, check_limit, check_priority, check_tag_limits
 from asyncflow.results import RunResult, RunStatus
@@ -40,6 +41,11 @@ class Run(Generic[R]):
     def status(self) -> RunStatus:
         """Where the run stands."""
         return self._state.status
+
+    @property
+    def plan(self) -> Plan:
+        """What was wired for the run: its ops and what they wait for. Maps and children that grow are not in it."""
+        return self._state.root.plan
 
     def __await__(self) -> Generator[Any, Any, R]:
         return self._value().__await__()

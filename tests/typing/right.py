@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import assert_type
+from typing import Any, assert_type
 
-from asyncflow import Deployment, Outcome, Run, RunResult, TagLimit, apply, each, graph, op, when
+from asyncflow import Deployment, Graph, Outcome, Run, RunResult, TagLimit, apply, each, graph, op, when
 from asyncflow._plan import Plan
+from asyncflow.assets import asset
 
 
 @dataclass
@@ -214,3 +215,37 @@ def takes_a_function(function: Callable[[str], Page]) -> None:
 
 
 takes_a_function(fetch)
+
+
+# ── assets and selections ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@asset
+async def raw() -> list[int]:
+    return [1]
+
+
+@asset(pool="db", tags={"kind": "cpu"}, priority=1, expected=2.0, deps=[raw, "other"], name="sized")
+def size(raw: list[int]) -> int:
+    return len(raw)
+
+
+@asset(runs_in="thread")
+def other(sized: int) -> str:
+    return str(sized)
+
+
+warehouse = Graph.from_assets([raw, size, other], name="warehouse", inputs=["day"])
+
+
+async def run_assets(urls: list[str]) -> None:
+    assert_type(await raw.run(), list[int])
+    assert_type(await size.run([1]), int)
+    assert_type(size.fn([1]), int)
+    assert_type(await warehouse.run(day="mon"), dict[str, Any])
+    part = warehouse.select("*sized", ["other+"]).given({"raw": [1]})
+    one = single.select("count").given({"fetch": urls[0]})
+    assert_type(await one.run(urls[0]), dict[str, Any])
+    assert_type(await part.run(), dict[str, Any])
+    assert_type((await part.options(max_concurrent=2).try_run()).output, dict[str, Any] | None)
+    assert_type(part.needed(), tuple[str, ...])

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from asyncflow import Outcome, TagLimit, apply, each, graph, op, when
+from asyncflow import Graph, Outcome, TagLimit, apply, each, graph, op, when
+from asyncflow.assets import asset
 
 
 @dataclass
@@ -192,3 +193,21 @@ async def doors(loader: Loader) -> None:
     result: int = await single.try_run("a")  # error
     value: int = single.start("a")  # error
     TagLimit("kind", value=3, limit=2)  # error
+
+
+@asset
+async def raw(rows: list[int]) -> list[int]:
+    return rows
+
+
+async def assets() -> None:
+    asset(pool=3)  # error
+    asset(pol="db")  # error
+    asset(deps=[3])  # error
+    await raw.run(["a"])  # error
+    Graph.from_assets([len])  # error
+    Graph.from_assets([raw], inputs=[3])  # error
+    single.select(3)  # error
+    single.select("fetch").given([1])  # error
+    await single.select("fetch").run(3)  # error
+    page: Page = await single.select("fetch").run("a")  # error

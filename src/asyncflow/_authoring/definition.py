@@ -29,6 +29,7 @@ class OpDefinition:
         options: What is tuned on it.
         where: File and line of the function.
         binds: What it is called with first where it stands in a class.
+        deps: The names of assets that it starts after, where it is wired by name.
     """
 
     name: str
@@ -38,6 +39,7 @@ class OpDefinition:
     options: OpOptions
     where: Place
     binds: Binding = "instance"
+    deps: tuple[str, ...] = ()
 
     def changed(self, *, name: str | Unset, options: OpOptions) -> OpDefinition:
         """Returns a copy with other options, and another name where one is given."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncflow._authoring.body import run_body
 from asyncflow._authoring.callee import Callee
+from asyncflow._authoring.clause import Clause
 from asyncflow._authoring.definition import GraphDefinition
 from asyncflow._authoring.order import ordered_after
 from asyncflow._authoring.place import Place, told
@@ -32,6 +33,7 @@ def record_graph(
     who = f"{wiring.graph_name}/{key}"
     refuse_run_options(definition, who, where)
     refuse_deployment(wiring, getattr(callee, "deployment", None), who, where)
+    refuse_selection(getattr(callee, "selection", ()), who, where)
     args = callee.leading + args
     definition.signature.check(args, kwargs, who=who, where=where)
     args, kwargs = definition.inputs.values(args, kwargs, nested=True)
@@ -81,6 +83,19 @@ def refuse_run_options(definition: GraphDefinition, who: str, where: Place) -> N
         raise PlanError(
             f"{who}, called at {told(where)}, has {', '.join(definition.of_run)}, which belong to the outermost run and"
             " would not hold here: set them on the graph that is run"
+        )
+
+
+def refuse_selection(selection: tuple[Clause, ...], who: str, where: Place) -> None:
+    """Refuses a part of a graph inside another.
+
+    Raises:
+        PlanError: telling what to do.
+    """
+    if any(clause.name for clause in selection):
+        raise PlanError(
+            f"{who}, called at {told(where)}, is a selection, which belongs to the graph that is run: select there,"
+            f" by the keys that begin with {who.rpartition('/')[2]}/"
         )
 
 

@@ -16,12 +16,13 @@ from asyncflow._plan.node import PlanNode
 from asyncflow._plan.rank import Order, orders
 from asyncflow._plan.scope import Scope, Shape
 from asyncflow._plan.svg import svg
+from asyncflow._plan.text import text
 
 
 class Plan:
     """What a graph will do: nodes, dependencies, demands. Frozen.
 
-    `plan.mermaid()` and `plan.svg()` draw it; notebooks show the drawing by themselves.
+    `plan.text()` tells it, `plan.mermaid()` and `plan.svg()` draw it; notebooks show the drawing by themselves.
 
     Args:
         name: The graph's name.
@@ -139,6 +140,10 @@ class Plan:
         found = orders(self.nodes, shares)
         object.__setattr__(self, "_orders", (key, found))
         return found
+
+    def text(self) -> str:
+        """Returns the plan as lines of text: every op, what limits it, and what it waits for."""
+        return text(self)
 
     def mermaid(self) -> str:
         """Returns the plan as a Mermaid flowchart."""
