@@ -443,3 +443,35 @@ def test_events_of_a_deployment_end_when_it_is_closed() -> None:
         assert [type(event).__name__ for event in seen[-2:]] == ["OpEnded", "RunEnded"]
 
     run_virtual(main)
+
+
+def test_a_run_is_not_touched_from_another_thread() -> None:
+    """Given a live run: touching it from another thread is refused and says what to write, and the run goes on."""
+
+    async def scenario(prod: Deployment) -> None:
+        run = query.start(1)
+        await turns()
+
+        def elsewhere() -> list[str]:
+            said: list[str] = []
+            calls: list[Callable[[], object]] = [
+                lambda: run.set_priority(3),
+                lambda: asyncio.run(run.cancel()),
+                lambda: asyncio.run(run.result()),  # type: ignore[arg-type]  # a coroutine
+                lambda: asyncio.run(run.tune(max_concurrent=1)),
+                run.explain,
+                prod.snapshot,
+            ]
+            for call in calls:
+                with pytest.raises(ConfigurationError) as refused:
+                    call()
+                said.append(str(refused.value))
+            return said
+
+        said = await anyio.to_thread.run_sync(elsewhere)
+        assert all("threadsafe" in text for text in said), said
+        assert await run == 1
+        assert run.set_priority(9) is not None
+        assert run.snapshot().priority == 0
+
+    virtually(scenario, {"pools": {"limits": {"db": 2}}})
