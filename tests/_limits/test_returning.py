@@ -11,7 +11,7 @@ from asyncflow.errors import AdmissionError
 
 
 def test_a_returned_claim_starts_before_equals_that_came_after_it() -> None:
-    """Equals 1, 2, 3 on one slot: 1 ends, 2 runs, 1 comes back: it is before 3, although it came last. The log agrees."""
+    """Equals 1, 2, 3 on one slot: 1 ends, 2 runs, 1 comes back: it is before 3, though it came last; the log agrees."""
     log = DecisionLog()
     core = Admission(log=log)
     party = core.party(core.group("run"))
