@@ -227,12 +227,13 @@ def check_delay(value: object, *, field: str) -> float | None:
 
 def check_on(value: object) -> RetryOn:
     """Returns classes as a tuple, or the function that decides."""
-    given = cast("object", value)
-    classes = cast("tuple[object, ...]", given) if isinstance(given, tuple) else (given,)
+    classes: tuple[object, ...] = (value,)
+    if isinstance(value, tuple):
+        classes = cast("tuple[object, ...]", value)
+    elif callable(value) and not isinstance(value, type):
+        return cast("Callable[[Exception], bool]", value)
     if all(isinstance(one, type) and issubclass(one, Exception) for one in classes):
         return cast("tuple[type[Exception], ...]", classes)
-    if callable(given) and not isinstance(given, type):
-        return cast("Callable[[Exception], bool]", given)
     raise ConfigurationError(
         f"Retry.on must be an exception class, a tuple of them, or a function of the exception, got {value!r:.60}; what"
         " is no Exception, cancellation above all, is never tried again"
