@@ -53,6 +53,7 @@ from asyncflow.events import (
     NeverFits,
     OpBlocked,
     OpEnded,
+    OpRetried,
     OpStarted,
     OpUnblocked,
     PoolUnknown,
@@ -67,7 +68,8 @@ from asyncflow.events import (
 from asyncflow.graph import Graph, graph
 from asyncflow.op import AsyncOp, SyncOp, op
 from asyncflow.options import PER_VALUE, TagLimit
-from asyncflow.results import OpResult, OpStatus, Outcome, RunResult, RunStatus
+from asyncflow.results import Attempt, OpResult, OpStatus, Outcome, RunResult, RunStatus
+from asyncflow.retry import Failure, Retry, RetryRequested
 from asyncflow.run import Run
 from asyncflow.views import DeploymentSnapshot, Place, Preview, RunView
 
@@ -78,6 +80,7 @@ __all__ = [
     "AdmissionError",
     "AsyncOp",
     "AsyncflowError",
+    "Attempt",
     "Blocker",
     "ConcurrencyConfig",
     "ConfigurationError",
@@ -88,6 +91,7 @@ __all__ = [
     "Event",
     "EventsDropped",
     "Explanation",
+    "Failure",
     "Graph",
     "InputError",
     "LeaseLost",
@@ -99,6 +103,7 @@ __all__ = [
     "OpBlocked",
     "OpEnded",
     "OpResult",
+    "OpRetried",
     "OpSkipped",
     "OpStarted",
     "OpStatus",
@@ -113,6 +118,8 @@ __all__ = [
     "PoolUnknown",
     "PoolUnlimited",
     "Preview",
+    "Retry",
+    "RetryRequested",
     "Run",
     "RunBlocked",
     "RunCanceled",

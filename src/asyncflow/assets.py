@@ -25,6 +25,7 @@ from asyncflow._authoring import GraphDefinition, OpDefinition, define_graph, to
 from asyncflow.errors import ConfigurationError, PlanError, did_you_mean
 from asyncflow.op import AsyncOp, Op, OpDecorator, SyncOp, op
 from asyncflow.options import PoolOption, RunOptions
+from asyncflow.retry import Retry
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,6 +41,7 @@ class AssetOptions(TypedDict, total=False):
     tags: Mapping[str, str]
     priority: int
     expected: float | None
+    retry: Retry | None
 
 
 @overload

@@ -82,6 +82,17 @@ class OpStarted(RunEvent):
     """The body of an op started."""
 
     key: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OpRetried(RunEvent):
+    """An attempt of an op failed, and another one follows after so many seconds. `error` is the exception's class."""
+
+    key: str
+    attempt: int
+    delay: float
+    error: str
 
 
 @dataclass(frozen=True, slots=True)

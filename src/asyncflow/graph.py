@@ -19,9 +19,10 @@ from asyncflow._authoring import (
 from asyncflow._plan import Plan, freeze
 from asyncflow.deployment import Deployment
 from asyncflow.errors import PlanError
-from asyncflow.op import check_deployment, plain
 from asyncflow.options import UNSET, OnError, OnFull, RunOptions, TagLimit, Unset
+from asyncflow.retry import Retry
 from asyncflow.selection import Selectable
+from asyncflow.typed_doors import check_deployment, plain
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -90,13 +91,14 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
         conflict_key: str | None | Unset = UNSET,
         singleton: bool | Unset = UNSET,
         wait_timeout: float | timedelta | None | Unset = UNSET,
+        op_retry: Retry | None | Unset = UNSET,
         name: str | Unset = UNSET,
         map_key: Callable[[Any], str] | None | Unset = UNSET,
     ) -> Self:
         """Returns a copy with changes: tags merge by key, all else replaces.
 
-        Inside another graph only `max_concurrent`, `tag_concurrency_limits`, `name` and `map_key` can be set: the
-        others belong to the run.
+        Inside another graph only `max_concurrent`, `tag_concurrency_limits`, `op_retry`, `name` and `map_key` can be
+        set: the others belong to the run.
 
         Args:
             max_concurrent: How many of its ops run at once; None is unlimited, 0 paused.
@@ -112,6 +114,7 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
             conflict_key: At most one run of a key is active at a time.
             singleton: True takes the graph's name as the key.
             wait_timeout: Seconds the run may be QUEUED before it is refused.
+            op_retry: How its ops that have no `retry` of their own are tried again.
             name: What its keys begin with, instead of the function's name.
             map_key: In an `each`, names the items by their value instead of by their index.
 
@@ -131,6 +134,7 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
             conflict_key=conflict_key,
             singleton=singleton,
             wait_timeout=wait_timeout,
+            op_retry=op_retry,
         )
         return self._copy(
             definition=self.definition.changed(name=name, options=options),
@@ -236,6 +240,7 @@ def graph(
     conflict_key: str | None = None,
     singleton: bool = False,
     wait_timeout: float | timedelta | None = None,
+    op_retry: Retry | None = None,
 ) -> GraphDecorator: ...
 def graph(  # noqa: PLR0913 — all by name, each an option of its own
     fn: Callable[..., Any] | None = None,
@@ -256,6 +261,7 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
     conflict_key: str | None = None,
     singleton: bool = False,
     wait_timeout: float | timedelta | None = None,
+    op_retry: Retry | None = None,
 ) -> Any:
     """Makes a graph of a function whose body calls ops.
 
@@ -281,6 +287,7 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
         conflict_key: At most one run of a key is active at a time.
         singleton: True takes the graph's name as the key.
         wait_timeout: Seconds a run may be QUEUED before it is refused.
+        op_retry: How its ops that have no `retry` of their own are tried again.
 
     Returns:
         The graph.
@@ -315,6 +322,7 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
         conflict_key=conflict_key,
         singleton=singleton,
         wait_timeout=wait_timeout,
+        op_retry=op_retry,
     )
 
     def decorate(function: Callable[..., Any]) -> Graph[..., Any]:

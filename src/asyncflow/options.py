@@ -16,6 +16,7 @@ from typing import Any, Final, Literal, Self, TypeAlias, cast, get_args
 
 from asyncflow.errors import ConfigurationError, did_you_mean
 from asyncflow.ids import check_name
+from asyncflow.retry import Retry, check_retry
 
 LIMIT_MAX: Final = 2**53
 PRIORITY_MAX: Final = 2**31 - 1
@@ -238,6 +239,7 @@ class OpOptions:
     tags: Mapping[str, str] = field(default_factory=_no_tags)
     priority: int = 0
     expected: float | None = None
+    retry: Retry | None = None
 
     def merged(
         self,
@@ -246,6 +248,7 @@ class OpOptions:
         tags: Mapping[str, str] | Unset = UNSET,
         priority: int | Unset = UNSET,
         expected: float | None | Unset = UNSET,
+        retry: Retry | None | Unset = UNSET,
     ) -> Self:
         """Returns a copy with what was given: tags merge by key, all else replaces."""
         changes: dict[str, Any] = {}
@@ -257,6 +260,8 @@ class OpOptions:
             changes["priority"] = check_priority(priority)
         if expected is not UNSET:
             changes["expected"] = None if expected is None else check_positive(expected, field="expected")
+        if retry is not UNSET:
+            changes["retry"] = check_retry(retry)
         return replace(self, **changes) if changes else self
 
 
@@ -264,7 +269,8 @@ class OpOptions:
 class RunOptions:
     """What is tuned on a graph or one of its runs. Made by `@graph(...)` and `.options(...)`; checked there.
 
-    The first three belong to a graph wherever it stands; the others to the outermost run only.
+    `max_concurrent`, `tag_concurrency_limits` and `op_retry` belong to a graph wherever it stands; the others to the
+    outermost run only.
     """
 
     max_concurrent: int | None = None
@@ -279,6 +285,7 @@ class RunOptions:
     conflict_key: str | None = None
     singleton: bool = False
     wait_timeout: float | None = None
+    op_retry: Retry | None = None
 
     def merged(self, **changes: object) -> Self:
         """Returns a copy with the given options checked: tags merge by key, all else replaces.
@@ -335,5 +342,6 @@ _RUN_CHECKS: Final[Mapping[str, Callable[[object], Any]]] = MappingProxyType(
         "conflict_key": lambda value: None if value is None else check_name(value, field="conflict_key"),
         "singleton": lambda value: check_flag(value, field="singleton"),
         "wait_timeout": lambda value: None if value is None else check_seconds(value, field="wait_timeout"),
+        "op_retry": lambda value: check_retry(value, field="op_retry"),
     }
 )

@@ -34,11 +34,15 @@ class RunStatus(Enum):
 
 
 class OpStatus(Enum):
-    """`WAITING` (inputs) → `BLOCKED` (limits) → `RUNNING` → one of the others, which are final."""
+    """`WAITING` (inputs) → `BLOCKED` (limits) → `RUNNING` → one of the others; `RETRYING` between two attempts.
+
+    The others are final.
+    """
 
     WAITING = "WAITING"
     BLOCKED = "BLOCKED"
     RUNNING = "RUNNING"
+    RETRYING = "RETRYING"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     SKIPPED = "SKIPPED"
@@ -48,7 +52,7 @@ class OpStatus(Enum):
     @property
     def final(self) -> bool:
         """True once nothing can change any more."""
-        return self not in (OpStatus.WAITING, OpStatus.BLOCKED, OpStatus.RUNNING)
+        return self not in (OpStatus.WAITING, OpStatus.BLOCKED, OpStatus.RUNNING, OpStatus.RETRYING)
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,26 @@ class Outcome(Generic[R_co]):
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of an op that was tried several times.
+
+    Args:
+        started_at: When its body started.
+        ended_at: When it ended.
+        error: What it raised, as text of at most 200 characters; empty where it ended well.
+    """
+
+    started_at: float
+    ended_at: float
+    error: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds its body ran."""
+        return self.ended_at - self.started_at
+
+
+@dataclass(frozen=True, slots=True)
 class OpResult:
     """The record of one op of a run.
 
@@ -90,10 +114,11 @@ class OpResult:
         cause: The key of the op that failed, where this one is ABANDONED.
         attempts: How often its body was started.
         ready_at: When its inputs were there and it began to wait for its limits; None if that never happened.
-        started_at: When its body started; None if it never did.
+        started_at: When its body first started; None if it never did.
         ended_at: When it ended.
         needs: What it asked of which limit.
         waits: For each limit, the seconds it was BLOCKED because of it; `order` is fitting, but not its turn.
+        tries: Where it was tried several times, its attempts: the last hundred.
     """
 
     key: str
@@ -106,10 +131,11 @@ class OpResult:
     ended_at: float | None = None
     needs: Mapping[str, int] = field(default_factory=dict[str, int])
     waits: Mapping[str, float] = field(default_factory=dict[str, float])
+    tries: tuple[Attempt, ...] = ()
 
     @property
     def blocked(self) -> float:
-        """Seconds between being ready and being started (or ended without a start)."""
+        """Seconds between being ready and being started for the first time (or ended without a start)."""
         if self.ready_at is None:
             return 0.0
         end = self.started_at if self.started_at is not None else self.ended_at
@@ -117,7 +143,9 @@ class OpResult:
 
     @property
     def seconds(self) -> float:
-        """Seconds its body ran."""
+        """Seconds its body ran, in all attempts."""
+        if self.tries:
+            return sum([attempt.seconds for attempt in self.tries])
         if self.started_at is None or self.ended_at is None:
             return 0.0
         return self.ended_at - self.started_at

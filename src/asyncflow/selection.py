@@ -9,7 +9,8 @@ from asyncflow._authoring import GIVEN, Clause, Wiring, parse_clauses, select
 from asyncflow._plan import Plan
 from asyncflow.assets import define_assets
 from asyncflow.errors import ConfigurationError
-from asyncflow.op import Op, Runnable
+from asyncflow.op import Op
+from asyncflow.typed_doors import Runnable
 
 if TYPE_CHECKING:
     from asyncflow.graph import Graph

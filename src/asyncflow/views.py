@@ -46,6 +46,7 @@ class RunView(NamedTuple):
         started_at: When it was admitted; None while it is queued.
         running: How many of its ops run.
         blocked: How many wait for limits.
+        retrying: How many wait to be tried again.
     """
 
     run_id: str
@@ -58,6 +59,7 @@ class RunView(NamedTuple):
     started_at: float | None
     running: int
     blocked: int
+    retrying: int = 0
 
 
 def run_view(run: RunState) -> RunView:
@@ -65,6 +67,7 @@ def run_view(run: RunState) -> RunView:
     if run.status is RunStatus.QUEUED:
         return queued_view(run, run.party.priority)
     running = sum([execution.count(OpStatus.RUNNING) for execution in run.executions])
+    retrying = sum([execution.count(OpStatus.RETRYING) for execution in run.executions])
     return RunView(
         run_id=run.id,
         graph=run.graph,
@@ -75,7 +78,8 @@ def run_view(run: RunState) -> RunView:
         queued_at=run.queued_at,
         started_at=run.started_at,
         running=running,
-        blocked=sum([execution.open for execution in run.executions]) - running,
+        blocked=sum([execution.open for execution in run.executions]) - running - retrying,
+        retrying=retrying,
     )
 
 
@@ -137,7 +141,8 @@ def explain_run(engine: Engine, run: RunState) -> Explanation:
         for i, claim in enumerate(execution.claims):
             if claim is not None and execution.op_status(i) is OpStatus.BLOCKED:
                 return replace(placed(engine.core.explain(claim), run.status), waiting=execution.key(i))
-    return Explanation(run.status, (), ())
+    due = [trial.until for execution in run.executions for _, trial in execution.retrying()]
+    return Explanation(run.status, (), (told_delay(engine, min(due)),) if due else ())
 
 
 def explain_op(engine: Engine, run: RunState, op_key: object) -> Explanation:
@@ -158,11 +163,18 @@ def explain_op(engine: Engine, run: RunState, op_key: object) -> Explanation:
             claim, status = execution.claims[i], execution.op_status(i)
             if claim is not None and status is OpStatus.BLOCKED:
                 return placed(engine.core.explain(claim), status)
+            if status is OpStatus.RETRYING:
+                return Explanation(status, (), (told_delay(engine, execution.trials[i].until),))
             if run.status is RunStatus.QUEUED and status is OpStatus.WAITING and not node.waits_for:
                 return explain_run(engine, run)
             before = tuple([f"the end of {execution.key(j)}" for j in execution.awaited(i)])
             return Explanation(status, (), before if status is OpStatus.WAITING else ())
     raise ConfigurationError(f"run {run.id} of {run.graph} has no op {op_key!r:.220}{did_you_mean(op_key, keys)}")
+
+
+def told_delay(engine: Engine, until: float) -> str:
+    """Says when an op that failed is tried again."""
+    return f"retrying in {max(0.0, until - engine.clock()):.3g} s"
 
 
 def placed(explanation: Explanation, status: OpStatus | RunStatus) -> Explanation:

@@ -7,7 +7,7 @@ import asyncio
 import anyio
 import pytest
 
-from asyncflow import Deployment, TagLimit, apply, each, graph, op, when
+from asyncflow import Deployment, Retry, TagLimit, apply, each, graph, op, when
 from asyncflow.testing import run_virtual
 from tests.faults.injection import cancelled_at
 
@@ -107,7 +107,23 @@ def static(x: int) -> int:
     return nap(quick(x))
 
 
-KINDS = [chain, wide, threads, children, mapped, branching, tolerant, failing_fast, nested]
+@op(pool="p", retry=Retry(max_retries=2, delay=0.25, backoff="linear"))
+async def shaky(x: int) -> int:
+    await nap.run(x)
+    raise ValueError(x)
+
+
+@op(pool="p", retry=Retry(max_retries=3))
+async def hasty(x: int) -> int:
+    raise ValueError(x)
+
+
+@graph(max_concurrent=2)
+def retried() -> list[object]:
+    return [shaky.settled(1), each(hasty.settled, [1, 2]), nap(3)]
+
+
+KINDS = [chain, wide, threads, children, mapped, branching, tolerant, failing_fast, nested, retried]
 
 
 async def leftovers(steps: tuple[int, ...], kind) -> tuple[bool, int]:
@@ -139,7 +155,7 @@ def test_a_cancellation_before_any_step_leaves_nothing_behind(kind) -> None:
     assert step > 3
 
 
-@pytest.mark.parametrize("kind", [wide, children, mapped], ids=lambda kind: kind.definition.name)
+@pytest.mark.parametrize("kind", [wide, children, mapped, retried], ids=lambda kind: kind.definition.name)
 def test_a_second_cancellation_during_clean_up_leaves_nothing_behind(kind) -> None:
     """For pairs n < m: cancel before step n and again before step m."""
     _, count = run_virtual(leftovers, (10**9,), kind)

@@ -38,11 +38,10 @@ def record_graph(
     definition.signature.check(args, kwargs, who=who, where=where)
     args, kwargs = definition.inputs.values(args, kwargs, nested=True)
     after = ordered_after(wiring, callee.order, who=who, where=where) if callee.order else ()
-    options = definition.options
     start = len(wiring.nodes)
     outer = wiring.site
     wiring.site = Site(
-        wiring.scope(key, options.max_concurrent, options.tag_concurrency_limits), f"{key}/", (*outer.after, *after),
+        wiring.scope(key, definition.options), f"{key}/", (*outer.after, *after),
         start if after else outer.start, outer.gate, outer.settled, outer.stage, outer.lead,
     )  # fmt: skip
     try:

@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from asyncflow.options import TagLimit
+from asyncflow.retry import Retry
 
 if TYPE_CHECKING:
     from asyncflow._authoring.definition import OpDefinition
@@ -64,6 +65,7 @@ class Scope:
     path: str
     max_concurrent: int | None = None
     tag_limits: tuple[TagLimit, ...] = ()
+    op_retry: Retry | None = None
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -13,7 +13,7 @@ from asyncflow._executor.outcome import as_failure, node_failed
 from asyncflow._executor.scope_limits import ScopeLimits
 from asyncflow._executor.stepping import arguments
 from asyncflow._executor.telling import tell_notices
-from asyncflow._scheduler import RUNNING
+from asyncflow._scheduler import SUCCEEDED
 from asyncflow.errors import ConfigurationError, DemandError
 from asyncflow.options import PoolNeeds, check_pool_needs
 
@@ -61,7 +61,7 @@ def make_all(engine: Engine, frame: Execution) -> None:
             frame.demands[number] = make(engine, frame, shape.scope, dict(shape.tags), pools, threaded=shape.threaded)
     frame.extra_demands.clear()
     for i in frame.asked:
-        if not frame.status[i] > RUNNING:
+        if frame.status[i] < SUCCEEDED:
             frame.asked[i] = own_demand(engine, frame, i)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from anyio import CancelScope
 
+from asyncflow._executor.trial import stop_trials
 from asyncflow._scheduler import CANCELED, RUNNING, WAITING
 from asyncflow.errors import StalledError
 from asyncflow.events import RunEnded, StuckOp
@@ -142,6 +143,7 @@ def stop_execution(engine: Engine, frame: Execution) -> None:
                 scopes.append(scope)
         else:
             withdraw(engine, frame, i, claim, now)
+    stop_trials(frame, now)
     for scope in scopes:
         scope.cancel("the run is being cancelled")
     if engine.stale:
@@ -173,6 +175,7 @@ def give_up(engine: Engine, frame: Execution, error: BaseException) -> None:
         if claim is not None:
             frame.claims[i] = None
             frame.cancel(i)
+    stop_trials(frame, engine.clock())
     for scope in frame.run.scopes.values():
         scope.cancel("the run was given up after an internal error")
     frame.open = 0

@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextvars import Context
+from random import Random
 from typing import Any
 
 from asyncflow._executor import ending, run_queue
@@ -56,6 +57,7 @@ class Engine:
         "fresh_runs",
         "loop",
         "observers",
+        "random",
         "runs",
         "spawning",
         "stale",
@@ -73,6 +75,7 @@ class Engine:
         self.observers = observers
         observers.look()
         self.cancel_grace = cancel_grace
+        self.random: Random = getattr(self.loop, "random", None) or Random()  # noqa: S311 — jitter, no secret
         self.runs: dict[str, RunState] = {}
         self.starts: deque[Claim] = deque()
         self.fresh: list[Claim] = []
@@ -122,6 +125,7 @@ class Engine:
         run.deployment = deployment
         run.pools = run_pools(home, plan)
         run.root = Execution(plan, run, context=context, parent=None, order=(), prefix="", limits=limits)
+        run.root.default_retry = options.op_retry
         resolve(self, run.root)
         run_queue.heed_conflicts(self, run)
         self.runs[run_id] = run
@@ -152,6 +156,7 @@ class Engine:
         order = (*parent.order, len(run.root.descendants))
         child = Execution(plan, run, context=context, parent=parent, order=order, prefix=prefix, limits=limits)
         child.alias = alias
+        child.default_retry = outer.op_retry(outer.nodes[i].scope) if options.op_retry is None else options.op_retry
         resolve(self, child)
         outer.descendants.append(child)
         run.children.setdefault(parent, []).append(child)

@@ -15,20 +15,24 @@ from typing import TYPE_CHECKING
 
 from asyncflow._executor.scope_limits import ScopeLimits
 from asyncflow._plan import Order, Plan, item_order
-from asyncflow._scheduler import STATUS, Frame
+from asyncflow._scheduler import RETRYING, STATUS, Frame
 from asyncflow.results import OpStatus
 
 if TYPE_CHECKING:
     from asyncflow._executor.run_state import RunState
+    from asyncflow._executor.trial import Trial
     from asyncflow._limits import Claim, Demand, Limit
     from asyncflow.options import PoolNeeds
+    from asyncflow.retry import Retry
 
 
 class Execution(Frame):
     """One plan while it runs on this loop.
 
-    `claims` has the claim of every op that waits for limits or runs, `open` their number. `waited` has what each op
-    that was blocked waited for. `answers` has what `pool=` functions said, which are asked only once.
+    `claims` has the claim of every op that waits for limits or runs; `open` is their number, and that of the ops that
+    wait to be tried again. `waited` has what each op that was blocked waited for. `answers` has what `pool=` functions
+    said, which are asked only once. `trials` has the earlier attempts of ops that failed and were tried again,
+    `default_retry` how ops without a policy are.
     """
 
     __slots__ = (
@@ -38,6 +42,7 @@ class Execution(Frame):
         "calls",
         "claims",
         "context",
+        "default_retry",
         "demands",
         "descendants",
         "ended_at",
@@ -52,6 +57,7 @@ class Execution(Frame):
         "run",
         "scope_limits",
         "started_at",
+        "trials",
         "waited",
         "waiters",
     )
@@ -79,6 +85,8 @@ class Execution(Frame):
         self.demands: list[Demand | None] = []
         self.extra_demands: dict[tuple[int, int], Demand] = {}
         self.asked: dict[int, Demand] = {}
+        self.trials: dict[int, Trial] = {}
+        self.default_retry: Retry | None = None
         self.answers: dict[int, PoolNeeds] = {}
         self.orders: list[Order] = []
         self.plan_orders: list[Order] = self.orders
@@ -114,6 +122,20 @@ class Execution(Frame):
             if not waiter.done():
                 waiter.set_result(None)
         self.waiters.clear()
+
+    def op_retry(self, scope: int) -> Retry | None:
+        """Returns how ops in a scope that have no policy of their own are tried again."""
+        current: int | None = scope
+        while current is not None:
+            found = self.scopes[current].op_retry
+            if found is not None:
+                return found
+            current = self.scopes[current].parent
+        return self.default_retry
+
+    def retrying(self) -> list[tuple[int, Trial]]:
+        """Returns the ops that wait to be tried again."""
+        return [(i, trial) for i, trial in self.trials.items() if self.status[i] == RETRYING]
 
     def tolerated(self, i: int) -> bool:
         """True where a settled call takes the failure of `i`."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from asyncflow._executor import ending
+from asyncflow._executor.trial import Trial, told
 from asyncflow._plan import MISSING
 from asyncflow._scheduler import FAILED, STATUS, SUCCEEDED
 from asyncflow.errors import OpSkipped, RunCanceled, RunFailed
-from asyncflow.results import OpResult, OpResults, RunResult, RunStatus
+from asyncflow.results import Attempt, OpResult, OpResults, RunResult, RunStatus
 
 if TYPE_CHECKING:
     from asyncflow._executor.execution import Execution
@@ -63,7 +64,8 @@ def waits_of(frames: list[Execution], queued: Mapping[str, int]) -> Mapping[str,
     """Returns the seconds waited for each limit, summed exactly in nanoseconds over ops and the run itself."""
     total: dict[str, int] = dict(queued)
     for frame in frames:
-        for waits in frame.waited.values():
+        earlier = [trial.waited for trial in frame.trials.values()]
+        for waits in [*frame.waited.values(), *earlier]:
             for name, nanoseconds in waits.items():
                 total[name] = total.get(name, 0) + nanoseconds
     return {name: nanoseconds / NANOSECONDS for name, nanoseconds in total.items() if nanoseconds}
@@ -73,19 +75,37 @@ def _record(place: tuple[Execution, int]) -> OpResult:
     frame, i = place
     cause = frame.blame.get(i)
     error = frame.errors.get(i if cause is None else cause)
-    waits = {name: ns / NANOSECONDS for name, ns in frame.waited.get(i, {}).items()}
+    trial = frame.trials.get(i)
+    started, failed = frame.started[i], 0
+    tries: tuple[Attempt, ...] = ()
+    waited = dict(frame.waited.get(i, {}))
+    if trial is not None:
+        started, tries, failed = trial.first, tries_of(frame, i, trial), trial.failed
+        for name, nanoseconds in trial.waited.items():
+            waited[name] = waited.get(name, 0) + nanoseconds
+    waits = {name: ns / NANOSECONDS for name, ns in waited.items()}
     return OpResult(
         key=frame.key(i),
         status=STATUS[frame.status[i]],
         error=error,
         cause=None if cause is None else frame.key(cause),
-        attempts=0 if frame.started[i] is None else 1,
+        attempts=failed + (frame.started[i] is not None),
         ready_at=frame.ready_at[i],
-        started_at=frame.started[i],
+        started_at=started,
         ended_at=frame.ended[i],
         needs=frame.needs_of(i),
         waits=waits,
+        tries=tries,
     )
+
+
+def tries_of(frame: Execution, i: int, trial: Trial) -> tuple[Attempt, ...]:
+    """Returns the attempts of an op, the last one included."""
+    started, ended = frame.started[i], frame.ended[i]
+    if started is None or ended is None:
+        return tuple(trial.attempts)
+    error = frame.errors.get(i)
+    return (*trial.attempts, Attempt(started, ended, "" if error is None else told(error)))
 
 
 def value_of(frame: Execution, *, single: bool) -> Any:  # noqa: ANN401 — what the graph or op returned

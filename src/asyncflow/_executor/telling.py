@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from asyncflow._executor.trial import attempt_of
 from asyncflow._observers import EventStream
 from asyncflow.events import NeverFits, OpBlocked, OpEnded, OpStarted, OpUnblocked, PoolUnlimited, RunBlocked
 from asyncflow.results import RunStatus
@@ -21,7 +22,7 @@ def tell_started(engine: Engine, frame: Execution, i: int, claim: Claim, now: fl
     if claim.granted_at != claim.enqueued_at and claim.ghost is None:
         waited = (claim.granted_at - claim.enqueued_at) / 1_000_000_000
         engine.observers.tell(OpUnblocked(now, run.id, run.graph, frame.key(i), waited))
-    engine.observers.tell(OpStarted(now, run.id, run.graph, frame.key(i)))
+    engine.observers.tell(OpStarted(now, run.id, run.graph, frame.key(i), attempt_of(frame, i)))
 
 
 def tell_ended(engine: Engine, frame: Execution, i: int, now: float) -> None:

@@ -46,11 +46,12 @@ class Seats:
     def entry_of(self, claim: Claim, cell: Cell) -> Entry:
         """Returns what sorts a waiter among those of its group."""
         arrival = claim.party.arrival if self._everyone is None else 0
-        return (arrival, claim.order, claim.seq, cell.number, claim, cell)
+        age = claim.age  # where it is an earlier claim's, an entry of that one may still lie in a heap
+        return (arrival, claim.order, age, cell.number if age == claim.seq else self.number(), claim, cell)
 
     def place_of(self, claim: Claim) -> Place:
         """Returns where a claim would stand among those of its group."""
-        return (claim.party.arrival if self._everyone is None else 0, claim.order, claim.seq)
+        return (claim.party.arrival if self._everyone is None else 0, claim.order, claim.age)
 
     def rank_of(self, claim: Claim) -> tuple[int, int, Any, int]:
         """Returns what sorts claims of one group, of any run priority."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from asyncflow._limits.claim import WAITING, Claim
+from asyncflow._limits.claim import WAITING, Claim, ReturnedClaim
 from asyncflow._limits.demand import Demand
 from asyncflow._limits.earmark import Earmark
 from asyncflow._limits.ghost import Ghost, GhostFamily
@@ -103,7 +103,10 @@ class Twin:
         copied = self._claims.get(claim)
         if copied is None:
             parent = None if claim.parent is None else self.claim(claim.parent)
-            copied = Claim(self.party(claim.party), self.demand(claim.demand), claim.order, claim.owner, parent)
+            demand = self.demand(claim.demand)
+            copied = Claim(self.party(claim.party), demand, claim.order, claim.owner, parent)
+            copied.seq = claim.age
+            copied = ReturnedClaim(copied, demand) if claim.age != claim.seq else copied
             self._claims[claim] = copied
             copied.state, copied.seq = claim.state, claim.seq
             copied.enqueued_at, copied.granted_at = claim.enqueued_at, claim.granted_at

@@ -24,6 +24,7 @@ from asyncflow._scheduler.state import (
     CANCELED,
     FAILED,
     FOLLOWS,
+    RETRYING,
     RUNNING,
     SKIPPED,
     STATUS,
@@ -150,6 +151,12 @@ class Frame:
     def cancel(self, i: int) -> None:
         """Node `i` was stopped, or will not start any more."""
         self._end(i, CANCELED, tell=False)
+
+    def retry(self, i: int) -> None:
+        """Node `i` raised, and will be started again."""
+        if RETRYING not in FOLLOWS[self.status[i]]:
+            self._refuse(i, RETRYING)
+        self.status[i] = RETRYING
 
     def close(self) -> None:
         """Nothing new starts: every node that waits for inputs is cancelled, and ends are told to nobody any more."""

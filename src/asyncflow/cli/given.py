@@ -23,8 +23,8 @@ from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
 from asyncflow.cli.terminal import shown
 from asyncflow.errors import ConfigurationError, InputError, did_you_mean
-from asyncflow.op import Runnable
 from asyncflow.settings import mapping_of_file
+from asyncflow.typed_doors import Runnable
 
 _WRITTEN: Final = re.compile(r"([^=:\s]+)(:?=)(.*)", re.DOTALL)
 _MANY: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

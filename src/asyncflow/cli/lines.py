@@ -54,6 +54,8 @@ def line(tally: Tally) -> str:
     parts = [f"{shown(tally.graph)}: {tally.ended:,} of {known} ops", f"{len(tally.running):,} running"]
     if tally.blocked:
         parts.append(f"{len(tally.blocked):,} blocked" + (f" ({limits})" if limits else ""))
+    if tally.retrying:
+        parts.append(f"{len(tally.retrying):,} retrying")
     if tally.failed:
         parts.append(f"{tally.failed:,} failed")
     if tally.canceling:

@@ -25,8 +25,8 @@ from asyncflow.cli.watch import Hidden, View
 from asyncflow.deployment import Deployment
 from asyncflow.errors import ConfigurationError, InputError
 from asyncflow.graph import Graph
-from asyncflow.op import Runnable
 from asyncflow.results import RunStatus
+from asyncflow.typed_doors import Runnable
 
 
 @Parameter(name="*")

@@ -15,8 +15,8 @@ from asyncflow.cli.terminal import message_of, shown
 from asyncflow.cli.watch import View, Watch
 from asyncflow.deployment import Branch, Deployment
 from asyncflow.errors import AsyncflowError, ConfigurationError
-from asyncflow.op import Runnable
 from asyncflow.results import RunResult
+from asyncflow.typed_doors import Runnable
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from asyncflow.events import (
     NeverFits,
     OpBlocked,
     OpEnded,
+    OpRetried,
     OpStarted,
     PoolUnlimited,
     RunBlocked,
@@ -70,6 +71,7 @@ class Tally:
         groups: Its ops by name, in order of the plan; those that nobody wired come behind.
         running: The keys of the ops that run.
         blocked: The keys of those that wait for limits, and for which.
+        retrying: The keys of those that failed and will be tried again.
         failures: The keys of the first ops that failed.
         queued: True until the run is admitted.
         queued_by: What it waits for meanwhile.
@@ -81,6 +83,7 @@ class Tally:
     groups: dict[str, Group] = field(default_factory=dict[str, Group])
     running: set[str] = field(default_factory=set[str])
     blocked: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    retrying: set[str] = field(default_factory=set[str])
     failures: list[str] = field(default_factory=list[str])
     queued: bool = False
     queued_by: tuple[str, ...] = ()
@@ -108,14 +111,15 @@ class Tally:
         """Counts one event of the run."""
         match event:
             case OpBlocked(key=key, limits=limits):
-                if key not in self.blocked and key not in self.running:
+                if key not in self.blocked and key not in self.running and key not in self.retrying:
                     self._group(key).seen += 1
+                self.retrying.discard(key)
                 self.blocked[key] = limits
             case OpStarted(key=key):
-                group = self._group(key)
-                group.seen += self.blocked.pop(key, None) is None and key not in self.running
-                group.running += key not in self.running
-                self.running.add(key)
+                self._start(key)
+            case OpRetried(key=key):
+                self._stop(key)
+                self.retrying.add(key)
             case OpEnded(key=key, status=status):
                 self._end(key, status)
             case RunQueued():
@@ -137,11 +141,23 @@ class Tally:
         if len(self.notices) < FAILURES and notice not in self.notices:
             self.notices.append(notice)
 
-    def _end(self, key: str, status: OpStatus) -> None:
+    def _start(self, key: str) -> None:
         group = self._group(key)
+        group.seen += key not in self.retrying and key not in self.running and key not in self.blocked
+        self.retrying.discard(key)
+        self.blocked.pop(key, None)
+        group.running += key not in self.running
+        self.running.add(key)
+
+    def _stop(self, key: str) -> None:
         if key in self.running:
             self.running.remove(key)
-            group.running -= 1
+            self._group(key).running -= 1
+
+    def _end(self, key: str, status: OpStatus) -> None:
+        group = self._group(key)
+        self.retrying.discard(key)
+        self._stop(key)
         group.ended += 1
         group.stopped += status is OpStatus.CANCELED
         if status is OpStatus.FAILED:

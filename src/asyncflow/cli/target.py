@@ -19,7 +19,7 @@ from typing import Any
 from asyncflow.cli.terminal import message_of, shown
 from asyncflow.deployment import Deployment
 from asyncflow.errors import AsyncflowError, ConfigurationError, did_you_mean
-from asyncflow.op import Runnable
+from asyncflow.typed_doors import Runnable
 
 _LISTED = 8
 """Names that a message lists."""
