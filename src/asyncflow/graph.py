@@ -20,6 +20,7 @@ from asyncflow._plan import Plan, freeze
 from asyncflow.deployment import Deployment
 from asyncflow.errors import PlanError
 from asyncflow.options import UNSET, OnError, OnFull, RunOptions, TagLimit, Unset
+from asyncflow.results import RunResult
 from asyncflow.retry import Retry
 from asyncflow.selection import Selectable
 from asyncflow.typed_doors import check_deployment, plain
@@ -92,6 +93,7 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
         singleton: bool | Unset = UNSET,
         wait_timeout: float | timedelta | None | Unset = UNSET,
         op_retry: Retry | None | Unset = UNSET,
+        resume_from: RunResult[Any] | None | Unset = UNSET,
         name: str | Unset = UNSET,
         map_key: Callable[[Any], str] | None | Unset = UNSET,
     ) -> Self:
@@ -115,6 +117,8 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
             singleton: True takes the graph's name as the key.
             wait_timeout: Seconds the run may be QUEUED before it is refused.
             op_retry: How its ops that have no `retry` of their own are tried again.
+            resume_from: The result of an earlier run of this graph with the same inputs: what succeeded in it is not
+                run again (REUSED), all else is.
             name: What its keys begin with, instead of the function's name.
             map_key: In an `each`, names the items by their value instead of by their index.
 
@@ -135,6 +139,7 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
             singleton=singleton,
             wait_timeout=wait_timeout,
             op_retry=op_retry,
+            resume_from=resume_from,
         )
         return self._copy(
             definition=self.definition.changed(name=name, options=options),

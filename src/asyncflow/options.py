@@ -281,6 +281,7 @@ class RunOptions:
     fair_key: Hashable | None = None
     weight: float = 1.0
     run_id: str | None = None
+    resume_from: object = None
     on_full: OnFull = "queue"
     conflict_key: str | None = None
     singleton: bool = False
@@ -338,6 +339,7 @@ _RUN_CHECKS: Final[Mapping[str, Callable[[object], Any]]] = MappingProxyType(
         "fair_key": _check_fair_key,
         "weight": lambda value: check_positive(value, field="weight"),
         "run_id": lambda value: None if value is None else check_name(value, field="run_id"),
+        "resume_from": lambda value: value,
         "on_full": _check_on_full,
         "conflict_key": lambda value: None if value is None else check_name(value, field="conflict_key"),
         "singleton": lambda value: check_flag(value, field="singleton"),

@@ -48,6 +48,7 @@ class OpStatus(Enum):
     SKIPPED = "SKIPPED"
     ABANDONED = "ABANDONED"
     CANCELED = "CANCELED"
+    REUSED = "REUSED"
 
     @property
     def final(self) -> bool:
@@ -197,6 +198,7 @@ class RunResult(Generic[R_co]):
         ended_at: When it ended.
         reason: Why it was cancelled, where it was.
         queued_at: When it was submitted.
+        record: What `resume_from` goes on from; not for users.
     """
 
     run_id: str
@@ -210,6 +212,7 @@ class RunResult(Generic[R_co]):
     ended_at: float
     reason: str | None = None
     queued_at: float = 0.0
+    record: object = field(default=None, repr=False, compare=False)
 
     @property
     def queued(self) -> float:

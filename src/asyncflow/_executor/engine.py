@@ -22,6 +22,7 @@ from asyncflow._executor.deployment_state import DeploymentState
 from asyncflow._executor.execution import Execution
 from asyncflow._executor.inline import evaluate
 from asyncflow._executor.outcome import node_failed
+from asyncflow._executor.resuming import go_on, past_of
 from asyncflow._executor.run_state import RunState
 from asyncflow._executor.scope_limits import ScopeLimits
 from asyncflow._executor.spawn import spawn
@@ -111,6 +112,7 @@ class Engine:
             RunRejected: where `on_full` or `max_queued` refuses it; nothing was started.
         """
         self.observers.look()
+        past = None if options.resume_from is None else past_of(plan, inputs, options.resume_from)
         run_id = new_run_id() if options.run_id is None else options.run_id
         if run_id in self.runs:
             raise ConfigurationError(
@@ -131,7 +133,11 @@ class Engine:
         self.runs[run_id] = run
         run.executions.append(run.root)
         try:
-            run.root.begin(inputs)
+            run.root.inputs = inputs
+            if past is None:
+                run.root.begin(inputs)
+            else:
+                go_on(run.root, past, inputs)
             run_queue.submit(self, run)
         except RunRejected:
             raise
@@ -142,7 +148,16 @@ class Engine:
     def launch_child(
         self, plan: Plan, inputs: Sequence[Any], *, options: RunOptions, context: Context, parent: Claim, single: bool
     ) -> Execution:
-        """Starts a child of a running op: same run, same limits; keys begin with the op's."""
+        """Starts a child of a running op: same run, same limits; keys begin with the op's.
+
+        Raises:
+            ConfigurationError: where it is to go on from an earlier run, which only a run of its own can.
+        """
+        if options.resume_from is not None:
+            raise ConfigurationError(
+                f"{plan.name}: resume_from belongs to a whole run; here, inside an op, it would be a child: write"
+                " `.start(…)`, or `.on(deployment).run(…)`"
+            )
         outer, i = parent.owner
         run: RunState = outer.run
         limits = ScopeLimits.of(

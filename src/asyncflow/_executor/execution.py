@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import Context
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asyncflow._executor.scope_limits import ScopeLimits
 from asyncflow._plan import Order, Plan, item_order
@@ -48,6 +48,7 @@ class Execution(Frame):
         "ended_at",
         "extra_demands",
         "finished",
+        "inputs",
         "open",
         "orders",
         "parent",
@@ -98,6 +99,7 @@ class Execution(Frame):
         self.waiters: list[asyncio.Future[None]] = []
         self.calls: dict[tuple[int, str], int] = {}
         self.descendants: list[Execution] = []
+        self.inputs: Sequence[Any] = ()
 
     def grow(self, new: range, rank: float) -> None:
         """A map appended nodes: gives them their places in the tables of this room, and their order."""
@@ -153,7 +155,7 @@ class Execution(Frame):
 
     def op_status(self, i: int) -> OpStatus:
         """Returns the status of a node as users see it."""
-        return STATUS[self.status[i]]
+        return OpStatus.REUSED if i in self.kept else STATUS[self.status[i]]
 
     def count(self, status: OpStatus) -> int:
         """Returns how many nodes have a status."""

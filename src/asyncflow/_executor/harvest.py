@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from asyncflow._executor import ending
 from asyncflow._executor.trial import Trial, told
 from asyncflow._plan import MISSING
-from asyncflow._scheduler import FAILED, STATUS, SUCCEEDED
+from asyncflow._scheduler import FAILED, SUCCEEDED
 from asyncflow.errors import OpSkipped, RunCanceled, RunFailed
 from asyncflow.results import Attempt, OpResult, OpResults, RunResult, RunStatus
 
@@ -42,6 +42,7 @@ def result_of(frame: Execution) -> RunResult[Any]:
         started_at=frame.started_at,
         ended_at=frame.ended_at,
         reason=run.reason,
+        record=frame,
     )
 
 
@@ -86,7 +87,7 @@ def _record(place: tuple[Execution, int]) -> OpResult:
     waits = {name: ns / NANOSECONDS for name, ns in waited.items()}
     return OpResult(
         key=frame.key(i),
-        status=STATUS[frame.status[i]],
+        status=frame.op_status(i),
         error=error,
         cause=None if cause is None else frame.key(cause),
         attempts=failed + (frame.started[i] is not None),

@@ -6,6 +6,7 @@ user's function (steps, truth of a condition, items of a list) is handed to the 
 
 from asyncflow._scheduler.expansion import expand
 from asyncflow._scheduler.frame import Frame
+from asyncflow._scheduler.resumption import take_up
 from asyncflow._scheduler.state import (
     BLOCKED,
     CANCELED,
@@ -30,4 +31,5 @@ __all__ = [
     "Frame",
     "IllegalTransitionError",
     "expand",
+    "take_up",
 ]

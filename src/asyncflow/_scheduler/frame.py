@@ -43,7 +43,7 @@ class Frame:
     """The state of one plan while it runs.
 
     `ready` gathers the ids of ops whose inputs are there, `inline` those of nodes the executor evaluates at once;
-    the caller empties both. `left` counts nodes that have not ended.
+    the caller empties both. `left` counts nodes that have not ended. `kept` has those that succeeded in an earlier run.
     """
 
     __slots__ = (
@@ -57,6 +57,7 @@ class Frame:
         "extra",
         "failures",
         "inline",
+        "kept",
         "left",
         "missing",
         "nodes",
@@ -93,6 +94,7 @@ class Frame:
         self.extra: dict[int, list[int]] = {}
         self.collected: dict[int, list[int]] = {}
         self.expanded: set[int] = set()
+        self.kept: frozenset[int] = frozenset()
 
     def begin(self, inputs: Sequence[Any]) -> None:
         """Starts the frame: gives the inputs their values and finds the roots."""
