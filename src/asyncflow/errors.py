@@ -16,6 +16,7 @@
     ├── OpSkipped                 the op that was run alone skipped itself
     ├── SelfCancelled             an op raised CancelledError although nobody cancelled it
     ├── OpAborted                 an op raised something that is not an Exception
+    ├── ResourceError             also an ExceptionGroup: what a provider raised while it opened or closed
     ├── StalledError              the run is idle, not complete, and nothing could change that: a defect of asyncflow
     └── PoolBackendError
         ├── PoolBackendUnavailable
@@ -125,6 +126,28 @@ class SelfCancelled(AsyncflowError):
 
 class OpAborted(AsyncflowError):
     """An op raised a BaseException that is not an Exception and not an interrupt. The original is the cause."""
+
+
+class ResourceError(AsyncflowError, ExceptionGroup[Exception]):
+    """A resource could not be opened or closed: the group of what its provider raised, in order.
+
+    `except* ConnectionError` catches what one provider raised. `resources` are the names of the providers.
+    """
+
+    resources: tuple[str, ...]
+
+    def __new__(cls, message: str, exceptions: Sequence[Exception], resources: Sequence[str]) -> Self:
+        """Builds the group; `exceptions` must not be empty."""
+        del resources
+        return super().__new__(cls, message, exceptions)
+
+    def __init__(self, message: str, exceptions: Sequence[Exception], resources: Sequence[str]) -> None:
+        super().__init__(message, exceptions)
+        self.resources = tuple(resources)
+
+    def derive(self, excs: Sequence[Exception]) -> ResourceError:  # type: ignore[override]  # narrower on purpose: parts still know the providers
+        """Returns a part of this group (`except*`, `split`) that still knows the providers."""
+        return ResourceError(self.message, excs, self.resources)
 
 
 class StalledError(AsyncflowError):

@@ -14,6 +14,18 @@ from asyncflow._authoring.items import check_map_key, item_names
 from asyncflow._authoring.node import Fragment, Node, NodeKind, Ref, Scope
 from asyncflow._authoring.place import told, user_place
 from asyncflow._authoring.promise import Promise
+from asyncflow._authoring.resource import (
+    Lifetime,
+    Needs,
+    Resource,
+    added,
+    check_needs,
+    check_provider,
+    no_provider,
+    pools_of,
+    provider_name,
+    use,
+)
 from asyncflow._authoring.run_wiring import input_values, wire_graph, wire_op, wire_open
 from asyncflow._authoring.selection import GIVEN, select
 from asyncflow._authoring.step import apply
@@ -26,20 +38,26 @@ __all__ = [
     "Clause",
     "Fragment",
     "GraphDefinition",
+    "Lifetime",
+    "Needs",
     "Node",
     "NodeKind",
     "OpDefinition",
     "Promise",
     "Ref",
+    "Resource",
     "Scope",
     "SettledCallee",
     "UnusedResultWarning",
     "Wiring",
+    "added",
     "apply",
     "call_graph",
     "call_op",
     "call_settled",
     "check_map_key",
+    "check_needs",
+    "check_provider",
     "define_graph",
     "define_op",
     "each",
@@ -49,6 +67,10 @@ __all__ = [
     "select",
     "told",
     "user_place",
+    "no_provider",
+    "pools_of",
+    "provider_name",
+    "use",
     "when",
     "wire_graph",
     "wire_op",
