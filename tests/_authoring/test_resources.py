@@ -151,7 +151,9 @@ def test_partials_of_providers_are_providers() -> None:
 
 def test_options_of_use_are_checked() -> None:
     """Scope and pool are named where they do not fit."""
-    with pytest.raises(ConfigurationError, match=r"scope must be one of 'op', 'run', 'deployment', got 'runs'; did you"):
+    with pytest.raises(
+        ConfigurationError, match=r"scope must be one of 'op', 'run', 'deployment', got 'runs'; did you"
+    ):
         use(http, "runs")  # type: ignore[arg-type]  # the mistake is the point
     with pytest.raises(ConfigurationError, match=r"pool of use\(…\)\['db'\] must be a whole number of at least 1"):
         use(http, pool={"db": 0})
@@ -207,7 +209,9 @@ def test_an_override_that_needs_itself_is_refused() -> None:
         yield real
 
     deployment = Deployment("d")
-    with pytest.raises(ConfigurationError, match=r"override\(http, fake\) uses providers .*: fake for http → fake for http"):
+    with pytest.raises(
+        ConfigurationError, match=r"override\(http, fake\) uses providers .*: fake for http → fake for http"
+    ):
         with deployment.override(http, fake):
             pytest.fail("the block ran")
     assert deployment.overrides == {}
@@ -238,7 +242,9 @@ def test_what_lives_longer_cannot_use_what_lives_shorter() -> None:
     def shorter(x: list[Http] = use(session, "deployment")) -> int:
         return len(x)
 
-    with pytest.raises(ConfigurationError, match=r"session → http: a resource of a deployment cannot use use\(http, sc"):
+    with pytest.raises(
+        ConfigurationError, match=r"session → http: a resource of a deployment cannot use use\(http, sc"
+    ):
         op(shorter)
 
     async def owner(client: Http = use(http)) -> AsyncIterator[Http]:

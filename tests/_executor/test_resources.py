@@ -685,9 +685,7 @@ async def test_cancelled_while_closing(virtual_time: None, scope: str) -> None:
 
 @pytest.mark.parametrize("scope", ["op", "run"])
 @pytest.mark.parametrize("phase", ["open", "close"])
-async def test_a_provider_that_hangs_is_interrupted_after_the_grace(
-    virtual_time: None, scope: str, phase: str
-) -> None:
+async def test_a_provider_that_hangs_is_interrupted_after_the_grace(virtual_time: None, scope: str, phase: str) -> None:
     """Opening or closing for ever in a cancelled run: told after `cancel_grace`, interrupted, and noted as failed."""
     events: list[Event] = []
 
@@ -723,7 +721,9 @@ async def test_a_long_clean_up_leaves_closing_a_grace_of_its_own(virtual_time: N
     """An op that used up the run's grace: its resources still get one, and no more than one."""
 
     @op
-    async def stubborn(thing: Thing = use(closing_badly(seconds=4)), other: Thing = use(closing_badly(seconds=99), "run")) -> None:
+    async def stubborn(
+        thing: Thing = use(closing_badly(seconds=4)), other: Thing = use(closing_badly(seconds=99), "run")
+    ) -> None:
         try:
             await anyio.sleep_forever()
         finally:

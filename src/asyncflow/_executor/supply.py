@@ -122,9 +122,7 @@ class Supply:
                 interrupt = raised
             elif raised is not None:
                 self._tell_failure(opened, "close", raised)
-                failures.append(
-                    refusal("close", opened, raised, self._key)
-                )
+                failures.append(refusal("close", opened, raised, self._key))
             elif self._engine.observers.ops:
                 self._engine.observers.tell(ResourceClosed(self._engine.clock(), *self._place(opened)))
         return failures, interrupt
