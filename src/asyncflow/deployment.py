@@ -24,7 +24,7 @@ from asyncflow.errors import ConfigurationError, ResourceError
 from asyncflow.ids import check_name
 from asyncflow.live_deployment import LiveDeployment
 from asyncflow.open_deployments import OPEN, open_on
-from asyncflow.options import check_flag
+from asyncflow.options import Validate, check_flag, check_validate
 from asyncflow.quotas import Numbers
 from asyncflow.runnable import Submittable
 
@@ -43,6 +43,7 @@ class Deployment(LiveDeployment):
         max_overtakes: How often a waiter may be passed over before free units are kept for it.
         cancel_grace: Seconds after which an op that was cancelled and still runs is reported.
         drain: True to let runs finish when the deployment is left, instead of cancelling them.
+        validate: `"graph"` checks the inputs of graphs; `"always"` also what goes into ops and comes out of them.
 
     Raises:
         ConfigurationError: naming the field that does not fit.
@@ -59,6 +60,7 @@ class Deployment(LiveDeployment):
         max_overtakes: int = 64,
         cancel_grace: float = 5.0,
         drain: bool = False,
+        validate: Validate = "graph",
     ) -> None:
         self.concurrency = ConcurrencyConfig.of(concurrency)
         super().__init__(
@@ -69,6 +71,7 @@ class Deployment(LiveDeployment):
             cancel_grace=cancel_grace,
         )
         self._drain = check_flag(drain, field="drain")
+        self._judges = check_validate(validate) == "always"
         self._opened = False
         self._token: Token[tuple[Deployment, ...]] | None = None
         self._branches: dict[str, Branch] = {}
@@ -183,7 +186,8 @@ class Deployment(LiveDeployment):
         return self._overrides
 
     def provide(self, home: DeploymentState) -> None:
-        """Says what the resources of the next run are. Doors use it."""
+        """Says what the resources of the next run are, and whether its values are judged. Doors use it."""
+        home.judges = self._judges
         home.overrides = self.overrides
         if home.shelf is None and self.is_open:
             home.shelf = Shelf(home.engine, run=None, context=self._context)
@@ -272,7 +276,7 @@ class Branch(Deployment):
     """A branch of a deployment: its own limits, in its parent's engine. Made by `Deployment.branch()`."""
 
     def __init__(self, parent: Deployment, name: str, config: ConcurrencyConfig, *, shared: bool) -> None:
-        super().__init__(name, concurrency=config)
+        super().__init__(name, concurrency=config, validate="always" if parent._judges else "graph")
         self.parent = parent
         self.shared = shared
         self._observers = parent._observers

@@ -5,6 +5,7 @@
     ├── TracingError              a promise was used as if it were a value, or an op was called outside a graph
     ├── PlanError                 what was wired cannot be a plan: cycle, unbound input, types that disagree
     ├── InputError                a value does not fit the annotation of a parameter
+    │   └── OutputError           what an op gave does not fit the annotation of its result
     ├── DemandError               an op asks for more than a limit can ever give
     ├── DeadlockError             no release, timer or reply could start this waiter
     ├── AdmissionError            the admission core was used against its rules (released twice, by another …)
@@ -55,6 +56,10 @@ class PlanError(AsyncflowError):
 
 class InputError(AsyncflowError):
     """A value does not fit the annotation of a parameter. Names the place, never the value."""
+
+
+class OutputError(InputError):
+    """What an op gave does not fit the annotation of its result. Names the op, never the value."""
 
 
 class DemandError(AsyncflowError):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from asyncflow import Deployment, ResourceError, graph, op, use
@@ -48,7 +49,7 @@ async def grouped(below: str = use(base, "run")) -> AsyncIterator[str]:
     with Kept("grouped"):
         async with anyio.create_task_group() as group:
             group.start_soon(anyio.sleep_forever)
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
             yield f"grouped on {below}"
             group.cancel_scope.cancel()
 
@@ -98,7 +99,7 @@ async def parent(x: int, a: str = use(scoped), b: str = use(base, "run")) -> int
 
 @op
 async def failing(x: int, a: str = use(scoped), b: str = use(bad)) -> int:
-    await anyio.sleep(0)
+    await anyio.lowlevel.checkpoint()
     raise KeyError(x)
 
 
@@ -130,7 +131,7 @@ def failures() -> list[int]:
 KINDS = [of_ops, of_runs, of_deployments, children, failures]
 
 
-async def leftovers(steps: tuple[int, ...], kind, *, opened: bool) -> tuple[bool, int]:
+async def leftovers(steps: tuple[int, ...], kind, opened: bool = True) -> tuple[bool, int]:
     """Runs `kind` with cancellation at `steps` and checks that nothing is open; says whether all were reached."""
     balance.clear()
     deployment = Deployment("d", concurrency={"pools": {"limits": {"p": 1, "q": 1}}})
@@ -163,7 +164,7 @@ def test_a_cancellation_before_any_step_closes_everything(kind, opened: bool) ->
     step = 0
     while True:
         step += 1
-        reached, _ = run_virtual(lambda: leftovers((step,), kind, opened=opened))
+        reached, _ = run_virtual(leftovers, (step,), kind, opened)
         if not reached:
             break
     assert step > 10
@@ -172,7 +173,7 @@ def test_a_cancellation_before_any_step_closes_everything(kind, opened: bool) ->
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.definition.name)
 def test_a_second_cancellation_during_clean_up_closes_everything(kind) -> None:
     """For pairs n < m: cancel before step n and again before step m."""
-    _, count = run_virtual(lambda: leftovers((10**9,), kind, opened=True))
+    _, count = run_virtual(leftovers, (10**9,), kind)
     for first in range(1, count, 4):
         for second in range(first + 1, min(first + 8, count + 8)):
-            run_virtual(lambda first=first, second=second: leftovers((first, second), kind, opened=True))
+            run_virtual(leftovers, (first, second), kind)

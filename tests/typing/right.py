@@ -200,6 +200,7 @@ async def fake_http() -> AsyncIterator[FakeHttp]:
 
 
 assert_type(use(http), Http)
+checked = Deployment("checked", validate="always")
 assert_type(use(http, "run", pool={"sockets": 2}), Http)
 assert_type(use(http, scope="op", pool="sockets"), Http)
 

@@ -106,6 +106,7 @@ async def right_resource(url: str, size: str = use(text)) -> str:
     return url
 
 
+bad_validate = Deployment("d", validate="sometimes")  # error
 bad_scope: str = use(text, "runs")  # error
 bad_use_pool: str = use(text, pool=3)  # error
 bad_kind: str = use(not_yielding)  # error

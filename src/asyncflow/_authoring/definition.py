@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Self
 
+from asyncflow._authoring.boundary import Boundary
 from asyncflow._authoring.decorated import Binding, check_function, check_node_name, unwrapped
 from asyncflow._authoring.inputs import InputCheck
 from asyncflow._authoring.place import NOWHERE, Place, user_frame
@@ -33,6 +34,9 @@ class OpDefinition:
         deps: The names of assets that it starts after, where it is wired by name.
         resources: Its parameters that are resources.
         held: What it takes of pools because of them.
+        boundary: How its values are judged, where they are.
+        judged: True for the copy that a run has where they are.
+        plain: True where it is just called: it needs no resource, and nothing is judged.
     """
 
     name: str
@@ -45,6 +49,13 @@ class OpDefinition:
     deps: tuple[str, ...] = ()
     resources: Needs = ()
     held: PoolNeeds = ()
+    boundary: Boundary | None = None
+    judged: bool = False
+    plain: bool = True
+
+    def as_judged(self) -> OpDefinition:
+        """Returns a copy whose values are judged when it runs."""
+        return replace(self, judged=True, plain=False)
 
     @property
     def pool(self) -> PoolNeeds | Callable[..., Any]:
@@ -133,8 +144,19 @@ def define_op(fn: object, *, options: OpOptions, runs_in: str | None) -> OpDefin
     mode: Literal["async", "thread"] = "async" if asynchronous else "thread"
     resources = resources_of(function, f"op {name}")
     check_needs(resources, f"op {name}")
+    signature = _signature_of(function)
     definition = OpDefinition(
-        name, function, mode, _signature_of(function), options, _where(function), binds, resources, pools_of(resources)
+        name,
+        function,
+        mode,
+        signature,
+        options,
+        _where(function),
+        binds,
+        resources=resources,
+        held=pools_of(resources),
+        boundary=Boundary(signature),
+        plain=not resources,
     )
     if callable(options.pool):
         definition.check_pool_function(options.pool)

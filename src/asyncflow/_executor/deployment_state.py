@@ -31,12 +31,14 @@ class DeploymentState:
         buffered: The grants of runs that were admitted although all their roots are blocked.
         overrides: What new runs put in the place of which provider.
         shelf: What has the resources that its runs share, while it is open.
+        judges: True where the values of ops are judged against their annotations.
     """
 
     __slots__ = (
         "buffered",
         "conflicts",
         "engine",
+        "judges",
         "max_queued",
         "name",
         "overrides",
@@ -57,6 +59,7 @@ class DeploymentState:
         self.buffered: dict[RunState, Claim] = {}
         self.overrides: Overrides = NO_OVERRIDES
         self.shelf: Shelf | None = None
+        self.judges = False
 
     def __repr__(self) -> str:
         return f"<state of deployment {self.name} queued={len(self.queued)}>"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asyncflow._authoring import NodeKind, OpDefinition, Ref
 from asyncflow._executor.current import CURRENT
-from asyncflow._executor.supplied import supplied
+from asyncflow._executor.supplied import judged, supplied
 from asyncflow._executor.thread import in_thread
 from asyncflow._plan import PlanNode, bound
 from asyncflow.errors import TracingError
@@ -64,7 +64,9 @@ def _called(claim: Claim, node: PlanNode, frame: Execution) -> Coroutine[Any, An
     if op is None or node.kind is not NodeKind.OP:
         raise TracingError(f"{node.key} is not an op and cannot be started")
     args, kwargs = arguments(node, frame)
-    return supplied(claim, op, args, kwargs, call) if op.resources else call(op, args, kwargs)
+    if op.plain:
+        return call(op, args, kwargs)
+    return judged(claim, op, args, kwargs, call) if op.judged else supplied(claim, op, args, kwargs, call)
 
 
 def call(op: OpDefinition, args: list[Any], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from asyncflow._executor.ending import end_children
 from asyncflow._executor.provider import being_cancelled
 from asyncflow._executor.supply import Supply
-from asyncflow.errors import ResourceError
+from asyncflow.errors import ConfigurationError, ResourceError
 
 if TYPE_CHECKING:
     from asyncflow._authoring import OpDefinition
@@ -51,6 +51,32 @@ async def supplied(claim: Claim, op: OpDefinition, args: list[Any], kwargs: dict
     if error is not None:
         raise error
     return value
+
+
+async def judged(claim: Claim, op: OpDefinition, args: list[Any], kwargs: dict[str, Any], call: Call) -> Any:  # noqa: ANN401 — the user's result
+    """Runs an op whose arguments and result are judged against its annotations; they are not changed.
+
+    Raises:
+        InputError: for an argument that does not fit, before anything is opened or called.
+        OutputError: for a result that does not.
+    """
+    frame, i = claim.owner
+    key = frame.key(i)
+    who = key if key == frame.run.graph else f"{frame.run.graph}/{key}"
+    boundary = op.boundary
+    if boundary is None:
+        raise ConfigurationError(f"{who} has nothing that judges its values; this is a defect of asyncflow")
+    boundary.judge_inputs(args, kwargs, who)
+
+    async def called(op: OpDefinition, args: list[Any], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 — the user's result
+        value: Any = await call(op, args, kwargs)
+        if not issubclass(type(value), (Coroutine, asyncio.Future)):  # a forgotten `await` is told as such
+            boundary.judge_output(value, who)
+        return value
+
+    if op.resources:
+        return await supplied(claim, op, args, kwargs, called)
+    return await called(op, args, kwargs)
 
 
 def supply_of(frame: Execution, i: int, claim: Claim) -> Supply:

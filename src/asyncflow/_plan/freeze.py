@@ -129,8 +129,8 @@ def freeze_node(node: Node, successors: tuple[int, ...], readers: int, waits_for
             flat = tuple(ids) if len(ids) == len(args) else None
     dynamic = node.fragment is not None
     op = node.op
-    plain = op is not None and node.kind is OP and op.mode == "async" and not op.resources
-    direct = op.fn if op is not None and plain and flat is not None else None
+    called = op is not None and flat is not None and node.kind is OP and op.mode == "async" and op.plain
+    direct = op.fn if op is not None and called else None
     return PlanNode(
         node.kind,
         node.key,
