@@ -132,15 +132,20 @@ class Deployment(LiveDeployment):
                 OPEN.reset(self._token)
             self._token = None
         runs = [run for run in engine.runs.values() if self._includes(run.home)]
-        shelves = self._take_shelves()
+        shelves = self._take_shelves(engine)
         reason = f"deployment {self.name!r} was closed"
         if not drains:
             for state in runs:
                 executor.cancel(engine, state, reason)
         try:
             await executor.finish_all(engine, runs, reason)
-        finally:
+        except BaseException:
+            with contextlib.suppress(ResourceError):  # told as events; a cancellation goes first
+                await close_shelves(self.name, shelves)
+            raise
+        else:
             await close_shelves(self.name, shelves)
+        finally:
             self.end_streams()
 
     @property
@@ -192,11 +197,11 @@ class Deployment(LiveDeployment):
         if home.shelf is None and self.is_open:
             home.shelf = Shelf(home.engine, run=None, context=self._context)
 
-    def _take_shelves(self) -> list[Shelf]:
+    def _take_shelves(self, engine: Engine) -> list[Shelf]:
         """Returns what has the resources of this deployment and its branches; new runs get new ones."""
         shelves: list[Shelf] = []
         for one in (self, *self._branches.values()):
-            if one._home is not None and one._home.shelf is not None:
+            if one._home is not None and one._home.engine is engine and one._home.shelf is not None:
                 shelves.append(one._home.shelf)
                 one._home.shelf = None
         return shelves

@@ -926,3 +926,39 @@ async def test_overrides_of_two_tasks_leave_in_any_order(virtual_time: None) -> 
     assert await work.on(deployment).run() == "quick"
     second.__exit__(None, None, None)
     assert deployment.overrides == {}
+
+
+async def test_a_cancelled_close_stays_cancelled_when_resources_fail(virtual_time: None) -> None:
+    """Cancelled while runs drain: resources are closed, what fails is told, and the cancellation leaves."""
+    events: list[Event] = []
+    work = ops_of(closing_badly(RefusedError("no")), "deployment")
+    deployment = await Deployment("d", drain=True).__aenter__()
+    deployment.subscribe(events.append)
+    run = work.on(deployment).start(10)
+    await anyio.sleep(1)
+    with anyio.move_on_after(1) as scope:
+        await deployment.close()
+    assert scope.cancelled_caught
+    assert (await run.result()).status is RunStatus.CANCELED
+    assert [event.run_id for event in events if isinstance(event, ResourceFailed)] == [""]
+    assert log == ["+sticky", "-sticky"]
+
+
+def test_a_deployment_on_another_loop_has_new_resources() -> None:
+    """What a loop left behind went with it: the next one opens its own, and closing waits for these only."""
+    work = ops_of(quick, "deployment")
+    deployment = Deployment("d")
+    branch = deployment.branch("b")
+
+    async def left_open() -> None:
+        await deployment.__aenter__()
+        await work.on(branch).run()
+
+    async def closed() -> None:
+        async with deployment:
+            await work.on(deployment).run()
+
+    asyncio.run(left_open())
+    deployment._opened = False  # as in a new process
+    asyncio.run(closed())
+    assert log == ["+quick", "!quick CancelledError", "-quick", "+quick", "-quick"]

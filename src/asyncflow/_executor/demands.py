@@ -168,7 +168,7 @@ def own_demand(engine: Engine, frame: Execution, i: int) -> Demand:
     op = node.op
     if op is None:
         raise ConfigurationError(f"{frame.key(i)} is no op; this is a defect of asyncflow")
-    pool = op.pool
+    pool = op.options.pool
     tags = dict(op.options.tags)
     threaded = op.mode == "thread"
     if callable(pool) and i in frame.answers:
@@ -181,7 +181,9 @@ def own_demand(engine: Engine, frame: Execution, i: int) -> Demand:
     key = (node.scope, id(op))
     known = frame.extra_demands.get(key)
     if known is None:
-        known = frame.extra_demands[key] = make(engine, frame, node.scope, tags, pool, threaded=threaded)
+        known = frame.extra_demands[key] = make(
+            engine, frame, node.scope, tags, added(pool, op.held), threaded=threaded
+        )
     return known
 
 
