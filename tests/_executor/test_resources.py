@@ -18,6 +18,7 @@ from asyncflow import (
     DemandError,
     Deployment,
     Event,
+    Graph,
     ResourceClosed,
     ResourceError,
     ResourceEvent,
@@ -32,6 +33,7 @@ from asyncflow import (
     op,
     use,
 )
+from asyncflow.assets import asset
 from asyncflow.testing import peak
 
 log: list[str] = []
@@ -962,3 +964,23 @@ def test_a_deployment_on_another_loop_has_new_resources() -> None:
     deployment._opened = False  # as in a new process
     asyncio.run(closed())
     assert log == ["+quick", "!quick CancelledError", "-quick", "+quick", "-quick"]
+
+
+async def test_assets_are_not_wired_to_resources(virtual_time: None) -> None:
+    """An asset's resource parameter is no source of it, also where an asset has its name."""
+
+    @asset
+    async def thing() -> str:
+        return "the asset"
+
+    @asset
+    async def report(thing: Thing = use(quick, "run")) -> str:
+        return thing.name
+
+    graph = Graph.from_assets([thing, report])
+    result = await graph.try_run()
+    assert result.status is RunStatus.SUCCEEDED, result.errors
+    assert "quick" in str(result.output)
+    assert graph.plan().sources[graph.plan().ids["report"]] == ()
+    with pytest.raises(ConfigurationError, match="no asset takes the input 'thing'"):
+        Graph.from_assets([report], inputs=["thing"])

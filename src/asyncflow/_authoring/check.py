@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import collections.abc
 import typing
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeAlias, cast
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, ValidationError
 
@@ -78,19 +78,24 @@ def _modelled(value: Any, made: Any) -> bool:  # noqa: ANN401 — any value
     """True where pydantic made a model of something that is none, as it does even where it is strict."""
     pairs: list[tuple[Any, Any]] = [(value, made)]
     for before, after in pairs:
-        kind: type[Any] = type(after)
         if after is before:
             continue
-        if issubclass(type(after), BaseModel):
+        kind = cast("type[object]", type(after))
+        if issubclass(kind, BaseModel):
             if not issubclass(type(before), BaseModel):
                 return True
-        elif type(before) is not kind:
-            continue
-        elif kind is list or kind is tuple:
-            pairs.extend(zip(before, after, strict=False))
-        elif kind is dict:
-            pairs.extend([(before.get(key), part) for key, part in after.items()])
+        elif type(before) is kind:
+            pairs.extend(_parts(kind, before, after))
     return False
+
+
+def _parts(kind: object, before: Any, after: Any) -> Iterable[tuple[Any, Any]]:  # noqa: ANN401 — any value
+    """Returns the parts of two values of one kind, pair by pair."""
+    if kind is list or kind is tuple:
+        return zip(before, after, strict=False)
+    if kind is dict:
+        return [(before.get(key), part) for key, part in after.items()]
+    return ()
 
 
 def _quick_check(kind: type[Any], adapter: TypeAdapter[Any], *, strict: bool) -> Check:
