@@ -15,7 +15,7 @@ The layers, from what you write to what comes out: `_authoring` records calls, `
 who may start, `_scheduler` keeps the state of a run, `_executor` does what was decided, `_observers` tell it.
 """
 
-from asyncflow._authoring import UnusedResultWarning, apply, each, when
+from asyncflow._authoring import UnusedResultWarning, apply, each, use, when
 from asyncflow._limits import Blocker, Explanation, Snapshot
 from asyncflow._plan import Plan
 from asyncflow.concurrency import ConcurrencyConfig
@@ -32,9 +32,11 @@ from asyncflow.errors import (
     OpAborted,
     OpSkipped,
     OpTimeout,
+    OutputError,
     PlanError,
     PoolBackendError,
     PoolBackendUnavailable,
+    ResourceError,
     RunCanceled,
     RunFailed,
     RunRejected,
@@ -58,12 +60,17 @@ from asyncflow.events import (
     OpUnblocked,
     PoolUnknown,
     PoolUnlimited,
+    ResourceClosed,
+    ResourceEvent,
+    ResourceFailed,
+    ResourceOpened,
     RunBlocked,
     RunEnded,
     RunQueued,
     RunReprioritised,
     RunStarted,
     StuckOp,
+    StuckResource,
 )
 from asyncflow.graph import Graph, graph
 from asyncflow.op import AsyncOp, SyncOp, op
@@ -110,6 +117,7 @@ __all__ = [
     "OpTimeout",
     "OpUnblocked",
     "Outcome",
+    "OutputError",
     "Place",
     "Plan",
     "PlanError",
@@ -118,6 +126,11 @@ __all__ = [
     "PoolUnknown",
     "PoolUnlimited",
     "Preview",
+    "ResourceClosed",
+    "ResourceError",
+    "ResourceEvent",
+    "ResourceFailed",
+    "ResourceOpened",
     "Retry",
     "RetryRequested",
     "Run",
@@ -138,6 +151,7 @@ __all__ = [
     "Snapshot",
     "StalledError",
     "StuckOp",
+    "StuckResource",
     "SyncOp",
     "TagLimit",
     "TracingError",
@@ -147,5 +161,6 @@ __all__ = [
     "each",
     "graph",
     "op",
+    "use",
     "when",
 ]

@@ -179,8 +179,11 @@ def _parameters(definition: OpDefinition, *, leading: int) -> list[inspect.Param
     """Returns the parameters of an asset that can have a source, with resolved annotations."""
     signature = definition.signature.resolve()
     pairs = list(zip(signature.parameters, signature.hints, strict=True))[leading:]
+    resources = [name for name, _ in definition.resources]
     return [
-        p.replace(annotation=p.empty if hint is None else hint.annotation) for p, hint in pairs if p.kind not in _MANY
+        p.replace(annotation=p.empty if hint is None else hint.annotation)
+        for p, hint in pairs
+        if p.kind not in _MANY and p.name not in resources
     ]
 
 

@@ -8,26 +8,28 @@ of its own inside the engine of its parent, so one admission core decides for bo
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from contextvars import Token
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from contextvars import Context, Token, copy_context
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from asyncflow import _executor as executor
-from asyncflow._executor import DeploymentState, Engine
+from asyncflow._authoring import Resource
+from asyncflow._executor import DeploymentState, Engine, Overrides, Shelf
 from asyncflow._limits import LimitBook, RunBook
 from asyncflow.concurrency import ConcurrencyConfig
-from asyncflow.errors import ConfigurationError
+from asyncflow.errors import ConfigurationError, ResourceError
 from asyncflow.ids import check_name
 from asyncflow.live_deployment import LiveDeployment
 from asyncflow.open_deployments import OPEN, open_on
-from asyncflow.options import check_flag
+from asyncflow.options import Validate, check_flag, check_validate
 from asyncflow.quotas import Numbers
 from asyncflow.runnable import Submittable
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Deployment(LiveDeployment):
@@ -41,6 +43,7 @@ class Deployment(LiveDeployment):
         max_overtakes: How often a waiter may be passed over before free units are kept for it.
         cancel_grace: Seconds after which an op that was cancelled and still runs is reported.
         drain: True to let runs finish when the deployment is left, instead of cancelling them.
+        validate: `"graph"` checks the inputs of graphs; `"always"` also what goes into ops and comes out of them.
 
     Raises:
         ConfigurationError: naming the field that does not fit.
@@ -57,6 +60,7 @@ class Deployment(LiveDeployment):
         max_overtakes: int = 64,
         cancel_grace: float = 5.0,
         drain: bool = False,
+        validate: Validate = "graph",
     ) -> None:
         self.concurrency = ConcurrencyConfig.of(concurrency)
         super().__init__(
@@ -67,9 +71,13 @@ class Deployment(LiveDeployment):
             cancel_grace=cancel_grace,
         )
         self._drain = check_flag(drain, field="drain")
+        self._judges = check_validate(validate) == "always"
         self._opened = False
         self._token: Token[tuple[Deployment, ...]] | None = None
         self._branches: dict[str, Branch] = {}
+        self._overrides: Overrides = executor.NO_OVERRIDES
+        self._overriding: list[tuple[object, Resource]] = []
+        self._context = Context()
 
     @classmethod
     def from_yaml(cls, path: str | Path, name: str = "default", **options: Any) -> Self:
@@ -87,6 +95,7 @@ class Deployment(LiveDeployment):
             raise ConfigurationError(f"deployment {self.name!r} is open already")
         engine = self.engine_here()
         self._opened = True
+        self._context = copy_context()
         open_on(engine.loop).append(self)
         self._token = OPEN.set((*OPEN.get(), self))
         return self
@@ -94,12 +103,21 @@ class Deployment(LiveDeployment):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close(drain=self._drain and error is None)
+        try:
+            await self.close(drain=self._drain and error is None)
+        except ResourceError as failed:
+            if error is None:
+                raise
+            error.add_note(failed.message)  # what ended the block is raised, and this is not lost
 
     async def close(self, *, drain: bool | None = None) -> None:
         """Closes, and returns when everything is back: live runs are cancelled, or with `drain` finish first.
 
-        Cancelled while it drains, it cancels the runs, and leaves when they have ended.
+        Cancelled while it drains, it cancels the runs, and leaves when they have ended. The deployment's own resources
+        are closed last.
+
+        Raises:
+            ResourceError: where some of these could not be closed; all others are.
         """
         if not self._opened or self._engine is None:
             return
@@ -114,12 +132,19 @@ class Deployment(LiveDeployment):
                 OPEN.reset(self._token)
             self._token = None
         runs = [run for run in engine.runs.values() if self._includes(run.home)]
+        shelves = self._take_shelves(engine)
         reason = f"deployment {self.name!r} was closed"
         if not drains:
             for state in runs:
                 executor.cancel(engine, state, reason)
         try:
             await executor.finish_all(engine, runs, reason)
+        except BaseException:
+            with contextlib.suppress(ResourceError):  # told as events; a cancellation goes first
+                await close_shelves(self.name, shelves)
+            raise
+        else:
+            await close_shelves(self.name, shelves)
         finally:
             self.end_streams()
 
@@ -131,6 +156,55 @@ class Deployment(LiveDeployment):
     def _includes(self, home: DeploymentState) -> bool:
         del home  # its branches' too
         return True
+
+    # ── resources ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @contextlib.contextmanager
+    def override(
+        self, provider: Callable[[], AsyncIterator[T]], fake: Callable[[], AsyncIterator[T]] | T
+    ) -> Generator[None]:
+        """Puts something else in the place of a resource, for tests: `with deployment.override(http, fake_http):`.
+
+        It holds for the runs that are submitted inside the block, wherever the provider is used, by other providers
+        too. A resource that uses an overridden one is another instance than without; of a deployment's own, each block
+        opens new ones, which are closed with the deployment. What ops take of pools does not change.
+
+        Args:
+            provider: The provider, as in `use(provider)`.
+            fake: Another provider, or the very object to give.
+
+        Raises:
+            ConfigurationError: for something that is no provider, or needs itself.
+        """
+        entry = (provider, executor.put_instead(provider, fake, self.overrides))
+        self._overriding.append(entry)
+        self._overrides = dict(self._overriding)
+        try:
+            yield
+        finally:
+            self._overriding.remove(entry)
+            self._overrides = dict(self._overriding)
+
+    @property
+    def overrides(self) -> Overrides:
+        """What stands in for which provider in new runs."""
+        return self._overrides
+
+    def provide(self, home: DeploymentState) -> None:
+        """Says what the resources of the next run are, and whether its values are judged. Doors use it."""
+        home.judges = self._judges
+        home.overrides = self.overrides
+        if home.shelf is None and self.is_open:
+            home.shelf = Shelf(home.engine, run=None, context=self._context)
+
+    def _take_shelves(self, engine: Engine) -> list[Shelf]:
+        """Returns what has the resources of this deployment and its branches; new runs get new ones."""
+        shelves: list[Shelf] = []
+        for one in (self, *self._branches.values()):
+            if one._home is not None and one._home.engine is engine and one._home.shelf is not None:
+                shelves.append(one._home.shelf)
+                one._home.shelf = None
+        return shelves
 
     # ── running ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -180,11 +254,34 @@ class Deployment(LiveDeployment):
         return f"<Deployment {self.name} {'open' if self.is_open else 'not open'} runs={runs}>"
 
 
+async def close_shelves(name: str, shelves: Sequence[Shelf]) -> None:
+    """Closes shelves one after another, whatever happens.
+
+    Raises:
+        ResourceError: where some resources could not be closed.
+    """
+    interrupted: BaseException | None = None
+    for shelf in reversed(shelves):
+        try:
+            await executor.close_shelf(shelf)
+        except BaseException as error:  # noqa: BLE001 — raised again when all are closed
+            interrupted = error
+    for shelf in shelves:
+        interrupted = shelf.interrupt or interrupted
+    if interrupted is not None:
+        raise interrupted
+    failures = [failure for shelf in shelves for failure in shelf.errors]
+    if failures:
+        names = [resource for failure in failures for resource in failure.resources]
+        message = f"deployment {name!r} was closed, and resources of it failed: {', '.join(names)}"
+        raise ResourceError(message, [one for failure in failures for one in failure.exceptions], names)
+
+
 class Branch(Deployment):
     """A branch of a deployment: its own limits, in its parent's engine. Made by `Deployment.branch()`."""
 
     def __init__(self, parent: Deployment, name: str, config: ConcurrencyConfig, *, shared: bool) -> None:
-        super().__init__(name, concurrency=config)
+        super().__init__(name, concurrency=config, validate="always" if parent._judges else "graph")
         self.parent = parent
         self.shared = shared
         self._observers = parent._observers
@@ -202,6 +299,12 @@ class Branch(Deployment):
     def is_open(self) -> bool:
         """True while its parent is open."""
         return self.parent.is_open
+
+    @property
+    def overrides(self) -> Overrides:
+        """What stands in for which provider in new runs: its parent's, and its own."""
+        own, above = self._overrides, self.parent.overrides
+        return {**above, **own} if own and above else own or above
 
     async def close(self, *, drain: bool | None = None) -> None:
         """Cancels or drains the branch's runs. It is open again, as long as its parent is, when it is next used."""

@@ -106,6 +106,7 @@ def submit(
     plan = runnable.wire(args, kwargs, deployment=deployment)
     inputs = runnable.input_values(args, kwargs) if plan.inputs else ()
     engine, home = deployment.place()
+    deployment.provide(home)
     return engine.launch(
         plan, inputs, options=runnable.run_options, context=copy_context(), home=home, deployment=deployment
     )

@@ -113,6 +113,42 @@ class StuckOp(RunEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class ResourceEvent(RunEvent):
+    """Something about a resource. Of a deployment's own, `run_id` and `graph` are empty; `key` is the op it is for."""
+
+    resource: str
+    scope: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceOpened(ResourceEvent):
+    """A provider has opened a resource, in so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceClosed(ResourceEvent):
+    """A provider has closed a resource."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceFailed(ResourceEvent):
+    """A provider could not open (`phase` is `"open"`) or close (`"close"`) a resource. `error` is the class raised."""
+
+    phase: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class StuckResource(ResourceEvent):
+    """A provider has not stopped opening or closing `cancel_grace` seconds after a cancellation; it is interrupted."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class LimitChanged(Event):
     """A limit has another capacity. None is unlimited."""
 

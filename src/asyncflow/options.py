@@ -57,6 +57,9 @@ OnError: TypeAlias = Literal["continue", "fail_fast"]
 OnFull: TypeAlias = Literal["queue", "reject", "keep_newest", "keep_oldest", "cancel_running"]
 """What happens to a run that finds its `conflict_key` taken, or the queue full."""
 
+Validate: TypeAlias = Literal["graph", "always"]
+"""What is checked against annotations: the inputs of graphs, or also what goes into ops and comes out of them."""
+
 Granularity: TypeAlias = Literal["op", "run"]
 """Who takes a slot of a pool: every op that names it, or each run once, from its admission to its end."""
 
@@ -117,6 +120,15 @@ def check_flag(value: object, *, field: str) -> bool:
     if not isinstance(value, bool):
         raise ConfigurationError(f"{field} must be True or False, not {type(value).__name__}")
     return value
+
+
+def check_validate(value: object) -> Validate:
+    """Returns `"graph"` or `"always"`; nothing else is taken for either."""
+    if value == "graph":
+        return "graph"
+    if value == "always":
+        return "always"
+    raise ConfigurationError(f"validate must be 'graph' or 'always', got {value!r:.60}")
 
 
 def check_tags(tags: object, *, field: str = "tags") -> Mapping[str, str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, TypeVar
 
-from asyncflow.errors import OpSkipped
+from asyncflow.errors import OpSkipped, ResourceError
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -199,6 +199,7 @@ class RunResult(Generic[R_co]):
         reason: Why it was cancelled, where it was.
         queued_at: When it was submitted.
         record: What `resume_from` goes on from; not for users.
+        close_errors: What providers raised while they closed resources. It does not change the status.
     """
 
     run_id: str
@@ -212,7 +213,13 @@ class RunResult(Generic[R_co]):
     ended_at: float
     reason: str | None = None
     queued_at: float = 0.0
+    close_errors: tuple[ResourceError, ...] = ()
     record: object = field(default=None, repr=False, compare=False)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What went wrong beside the ops: resources that could not be closed."""
+        return tuple([error.message for error in self.close_errors])
 
     @property
     def queued(self) -> float:

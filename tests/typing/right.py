@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, assert_type
 
-from asyncflow import Deployment, Graph, Outcome, Run, RunResult, TagLimit, apply, each, graph, op, when
+from asyncflow import Deployment, Graph, Outcome, Run, RunResult, TagLimit, apply, each, graph, op, use, when
 from asyncflow._plan import Plan
 from asyncflow.assets import asset
 
@@ -172,6 +172,63 @@ class Loader:
         assert_type(self.load.settled(key), Outcome[Page])
         assert_type(self.load.options(pool="db")(key), Page)
         return self.read(key)
+
+
+# ── resources ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Http:
+    def get(self, url: str) -> Page:
+        return Page(url, "", 1)
+
+
+class FakeHttp(Http):
+    pass
+
+
+async def settings() -> AsyncIterator[Mapping[str, str]]:
+    yield {"base": "a"}
+
+
+async def http(cfg: Mapping[str, str] = use(settings, scope="deployment")) -> AsyncGenerator[Http, None]:
+    assert_type(cfg, Mapping[str, str])
+    yield Http()
+
+
+async def fake_http() -> AsyncIterator[FakeHttp]:
+    yield FakeHttp()
+
+
+assert_type(use(http), Http)
+checked = Deployment("checked", validate="always")
+assert_type(use(http, "run", pool={"sockets": 2}), Http)
+assert_type(use(http, scope="op", pool="sockets"), Http)
+
+
+@op
+async def download(url: str, *, client: Http = use(http)) -> Page:
+    assert_type(client, Http)
+    return client.get(url)
+
+
+@op
+def read_all(url: str, client: Http = use(http, scope="deployment"), times: int = 1) -> list[Page]:
+    return [client.get(url)] * times
+
+
+@graph
+def resources(urls: list[str]) -> list[Page]:
+    assert_type(download(urls[0]), Page)
+    assert_type(download(urls[0], client=FakeHttp()), Page)
+    assert_type(read_all(urls[0], times=3), list[Page])
+    return each(download, urls)
+
+
+async def overrides(prod: Deployment) -> None:
+    with prod.override(http, fake_http):
+        assert_type(await resources.on(prod).run(["a"]), list[Page])
+    with prod.override(http, FakeHttp()), prod.override(settings, {"base": "b"}):
+        assert_type(await download.fn("a", client=FakeHttp()), Page)
 
 
 # ── five doors ───────────────────────────────────────────────────────────────────────────────────────────────────────

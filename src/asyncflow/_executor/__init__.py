@@ -11,24 +11,32 @@ from asyncflow._executor.engine import Engine
 from asyncflow._executor.execution import Execution
 from asyncflow._executor.harvest import result_of, value_of
 from asyncflow._executor.limiter import PoolLimiter
+from asyncflow._executor.overrides import put_instead
 from asyncflow._executor.run_queue import THE_RUN
 from asyncflow._executor.run_state import RunState
+from asyncflow._executor.shelf import Shelf, close_shelf
+from asyncflow._executor.supply import NO_OVERRIDES, Overrides
 from asyncflow._executor.telling import run_events
 from asyncflow._executor.tuning import Redrawing, pause, set_priority, tell_unknown_pool, tune_run
 
 __all__ = [
     "CURRENT",
+    "NO_OVERRIDES",
     "THE_RUN",
     "Block",
     "DeploymentState",
     "Engine",
     "Execution",
+    "Overrides",
     "PoolLimiter",
     "Redrawing",
     "RunState",
+    "Shelf",
     "cancel",
+    "close_shelf",
     "finish_all",
     "pause",
+    "put_instead",
     "result_of",
     "run_events",
     "set_priority",

@@ -39,6 +39,8 @@ def settle(engine: Engine, frame: Execution) -> None:
         )
         frame.fail(frame.status.find(WAITING), error)
         frame.close()
+    if frame.parent is None and frame.run.shelf is not None and not shelf_closed(engine, frame):
+        return
     frame.finished = True
     frame.ended_at = engine.clock()
     run = frame.run
@@ -54,6 +56,28 @@ def settle(engine: Engine, frame: Execution) -> None:
     else:
         _finish_run(engine, run)
     frame.wake_waiters()
+
+
+def shelf_closed(engine: Engine, frame: Execution) -> bool:
+    """Returns whether the resources of a run are closed. Until they are, it has not ended: it is settled again then."""
+    run = frame.run
+    shelf = run.shelf
+    if shelf is None or shelf.closed:
+        return True
+    if not shelf.closing:
+        shelf.close(lambda: _resettle(engine, frame))
+        if not frame.finished and frame.closed:  # the run was cancelled: closing has a grace of its own
+            if run.grace is not None:
+                run.grace.cancel()
+            run.grace = engine.loop.call_later(engine.cancel_grace, _report_stuck, engine, run)
+    return False
+
+
+def _resettle(engine: Engine, frame: Execution) -> None:
+    run = frame.run
+    if run.interrupt is None and run.shelf is not None:
+        run.interrupt = run.shelf.interrupt
+    settle(engine, frame)
 
 
 def _finish_run(engine: Engine, run: RunState) -> None:
@@ -256,6 +280,10 @@ def _report_stuck(engine: Engine, run: RunState) -> None:
             if claim is not None and execution.status[i] == RUNNING:
                 event = StuckOp(now, run.id, run.graph, execution.key(i), engine.cancel_grace, execution.stack(i))
                 engine.observers.warn(event)
+    for supply in tuple(run.supplies.values()):
+        supply.interrupt()
+    if run.shelf is not None:
+        run.shelf.interrupt_all()
 
 
 def status_of(frame: Execution) -> RunStatus:

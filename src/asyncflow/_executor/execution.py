@@ -75,6 +75,8 @@ class Execution(Frame):
         limits: ScopeLimits,
     ) -> None:
         super().__init__(plan)
+        if run.home.judges:
+            self.nodes = plan.judged
         self.run = run
         self.context = context
         self.parent = parent

@@ -9,7 +9,7 @@ from asyncflow._executor import ending
 from asyncflow._executor.trial import Trial, told
 from asyncflow._plan import MISSING
 from asyncflow._scheduler import FAILED, SUCCEEDED
-from asyncflow.errors import OpSkipped, RunCanceled, RunFailed
+from asyncflow.errors import OpSkipped, ResourceError, RunCanceled, RunFailed
 from asyncflow.results import Attempt, OpResult, OpResults, RunResult, RunStatus
 
 if TYPE_CHECKING:
@@ -39,11 +39,21 @@ def result_of(frame: Execution) -> RunResult[Any]:
         ops=OpResults(where, _record),
         waits=waits_of(frames, run.waited if frame is run.root else {}),
         queued_at=run.queued_at,
+        close_errors=close_errors_of(frame, frames),
         started_at=frame.started_at,
         ended_at=frame.ended_at,
         reason=run.reason,
         record=frame,
     )
+
+
+def close_errors_of(frame: Execution, frames: list[Execution]) -> tuple[ResourceError, ...]:
+    """Returns what providers raised while they closed resources: those of these executions' ops, then the run's."""
+    run = frame.run
+    errors = [error for part, error in run.close_errors if part in frames]
+    if run.shelf is not None and frame is run.root:
+        errors.extend(run.shelf.errors)
+    return tuple(errors)
 
 
 def output_of(frame: Execution) -> Any:  # noqa: ANN401 — what the graph returned

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+from asyncflow._executor.shelf import Shelf
 from asyncflow.options import RunOptions
 from asyncflow.results import RunStatus
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
     from asyncflow._executor.execution import Execution
     from asyncflow._executor.scope_limits import ScopeLimits
     from asyncflow._executor.stepping import Suspended
+    from asyncflow._executor.supply import Supply
     from asyncflow._limits import Claim, Party
-    from asyncflow.errors import RunRejected
+    from asyncflow.errors import ResourceError, RunRejected
 
 GRAPH_TAG: Final = "asyncflow/graph"
 """The run tag that every run carries: the name of its graph."""
@@ -31,12 +33,17 @@ class RunState:
     executions that an op's body runs; `grace` is the timer that reports ops which outlive their cancellation.
     `interrupt` is a KeyboardInterrupt or SystemExit that an op raised: it ends the run and is raised as itself.
 
+    `overrides` and `shared` are what the deployment had when it was submitted: what stands in for which provider, and
+    the shelf with the deployment's own resources (None where it was not open). `shelf` has the run's own resources;
+    `supplies` those of ops that run, and `close_errors` what failed to close, with the execution it was for.
+
     While it is queued, `ghosts` are its own claims; once it is admitted, `grant` has what it holds as a whole, and
     `waited` what it waited for. `rejection` is why it was refused after it had been queued.
     """
 
     __slots__ = (
         "children",
+        "close_errors",
         "conflict",
         "deadline",
         "deployment",
@@ -52,6 +59,7 @@ class RunState:
         "interrupt",
         "limits",
         "options",
+        "overrides",
         "party",
         "pools",
         "queued_at",
@@ -59,8 +67,11 @@ class RunState:
         "rejection",
         "root",
         "scopes",
+        "shared",
+        "shelf",
         "started_at",
         "status",
+        "supplies",
         "suspended",
         "tags",
         "waited",
@@ -106,6 +117,17 @@ class RunState:
         self.suspended: dict[Claim, Suspended] = {}
         self.children: dict[Claim, list[Execution]] = {}
         self.executions: list[Execution] = []
+        self.overrides = home.overrides
+        self.shared = home.shelf
+        self.shelf: Shelf | None = None
+        self.supplies: dict[Claim, Supply] = {}
+        self.close_errors: list[tuple[Execution, ResourceError]] = []
+
+    def own_shelf(self) -> Shelf:
+        """Returns what has the run's own resources, made at its first use."""
+        if self.shelf is None:
+            self.shelf = Shelf(self.engine, run=self, context=self.root.context)
+        return self.shelf
 
     def __repr__(self) -> str:
         running = sum(execution.open for execution in self.executions)

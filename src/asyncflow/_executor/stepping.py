@@ -18,8 +18,9 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncflow._authoring import NodeKind, Ref
+from asyncflow._authoring import NodeKind, OpDefinition, Ref
 from asyncflow._executor.current import CURRENT
+from asyncflow._executor.supplied import judged, supplied
 from asyncflow._executor.thread import in_thread
 from asyncflow._plan import PlanNode, bound
 from asyncflow.errors import TracingError
@@ -53,16 +54,23 @@ def first_step(claim: Claim, frame: Execution, node: PlanNode) -> tuple[Coroutin
         values = frame.values
         coroutine = node.direct(*[values[j] for j in node.flat])
     else:
-        coroutine = _called(node, frame)
+        coroutine = _called(claim, node, frame)
     return coroutine, coroutine.send(None)
 
 
-def _called(node: PlanNode, frame: Execution) -> Coroutine[Any, Any, Any]:
-    """Calls an op in general: with constants, names, containers, or on a thread."""
+def _called(claim: Claim, node: PlanNode, frame: Execution) -> Coroutine[Any, Any, Any]:
+    """Calls an op in general: with constants, names, containers, resources, or on a thread."""
     op = node.op
     if op is None or node.kind is not NodeKind.OP:
         raise TracingError(f"{node.key} is not an op and cannot be started")
     args, kwargs = arguments(node, frame)
+    if op.plain:
+        return call(op, args, kwargs)
+    return judged(claim, op, args, kwargs, call) if op.judged else supplied(claim, op, args, kwargs, call)
+
+
+def call(op: OpDefinition, args: list[Any], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
+    """Calls the function of an op where it runs: here, or on a thread."""
     coroutine: Coroutine[Any, Any, Any] = (
         op.fn(*args, **kwargs) if op.mode == "async" else in_thread(op.fn, args, kwargs)
     )

@@ -112,7 +112,7 @@ def shape_of(scope: int, op: OpDefinition, shapes: dict[Shape, int], known: dict
     number = known.get((scope, id(op)))
     if number is None:
         options = op.options
-        key = Shape(scope, options.pool, tuple(sorted(options.tags.items())), op.mode == "thread")
+        key = Shape(scope, op.pool, tuple(sorted(options.tags.items())), op.mode == "thread")
         number = known[scope, id(op)] = shapes.setdefault(key, len(shapes))
     return number
 
@@ -129,7 +129,8 @@ def freeze_node(node: Node, successors: tuple[int, ...], readers: int, waits_for
             flat = tuple(ids) if len(ids) == len(args) else None
     dynamic = node.fragment is not None
     op = node.op
-    direct = op.fn if op is not None and flat is not None and node.kind is OP and op.mode == "async" else None
+    called = op is not None and flat is not None and node.kind is OP and op.mode == "async" and op.plain
+    direct = op.fn if op is not None and called else None
     return PlanNode(
         node.kind,
         node.key,

@@ -150,6 +150,20 @@ class PlanNode:
         )
 
 
+def judged_nodes(nodes: Sequence[PlanNode], known: dict[int, OpDefinition]) -> tuple[PlanNode, ...]:
+    """Returns copies of nodes whose ops' values are judged, those that maps repeat included; `known` has the ops."""
+    found: list[PlanNode] = []
+    for node in nodes:
+        op, fragment = node.op, node.fragment
+        if op is not None:
+            op = known.get(id(op)) or known.setdefault(id(op), op.as_judged())
+        if fragment is not None:
+            fragment = replace(fragment, nodes=judged_nodes(fragment.nodes, known))
+        changed = op is not None or fragment is not None
+        found.append(replace(node, op=op, fragment=fragment, direct=None) if changed else node)
+    return tuple(found)
+
+
 def filled(key: str, names: Sequence[str]) -> str:
     """Returns the key of one item of a map: its `[]`s filled in from the left."""
     for name in names:

@@ -12,7 +12,7 @@ from typing import Any
 
 from asyncflow._authoring import NodeKind, OpDefinition
 from asyncflow._plan.mermaid import mermaid
-from asyncflow._plan.node import PlanNode
+from asyncflow._plan.node import PlanNode, judged_nodes
 from asyncflow._plan.rank import Order, orders
 from asyncflow._plan.scope import Scope, Shape
 from asyncflow._plan.svg import svg
@@ -131,6 +131,11 @@ class Plan:
     def ids(self) -> Mapping[str, int]:
         """The id of every shown node by its key."""
         return {node.key: i for i, node in enumerate(self.nodes) if node.shown}
+
+    @cached_property
+    def judged(self) -> tuple[PlanNode, ...]:
+        """The nodes for runs in which the values of ops are judged: the same, but for what is called."""
+        return judged_nodes(self.nodes, {})
 
     def orders(self, shares: Sequence[float]) -> list[Order]:
         """Returns the order of every node, given the summed shares of every shape; the last answer is kept."""
