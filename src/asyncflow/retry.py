@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
 
-from asyncflow.errors import ConfigurationError
+from asyncflow.errors import ConfigurationError, ResourceError
 
 Backoff: TypeAlias = Literal["constant", "linear", "exponential"]
 Jitter: TypeAlias = Literal["full", "plus_minus"]
@@ -124,10 +124,14 @@ class Retry:
             )
 
     def takes(self, error: Exception) -> bool:
-        """Returns whether `on` names this failure. What a function given as `on` raises is raised."""
+        """Returns whether `on` names this failure, or what a provider raised that could not open a resource for the op.
+
+        What a function given as `on` raises is raised.
+        """
         on = self.on
         if isinstance(on, tuple):
-            return issubclass(type(error), on)
+            within = error.exceptions if type(error) is ResourceError else ()
+            return any(issubclass(type(one), on) for one in (error, *within))
         ask = cast("Callable[[Exception], bool]", on)
         return bool(ask(error))
 

@@ -24,6 +24,7 @@ from asyncflow import (
     ResourceEvent,
     ResourceFailed,
     ResourceOpened,
+    Retry,
     RunCanceled,
     RunFailed,
     RunStatus,
@@ -439,11 +440,39 @@ async def test_row_52_every_op_gets_a_new_one(virtual_time: None) -> None:
         things.append(thing)
         raise RefusedError
 
-    for _ in range(2):
-        with pytest.raises(RefusedError):
-            await work.run()
+    with pytest.raises(RefusedError):
+        await work.options(retry=Retry(max_retries=1, delay=1)).run()
     assert things[0] is not things[1]
     assert log == ["+quick", "!quick RefusedError", "-quick"] * 2
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+async def test_a_resource_that_could_not_be_opened_is_tried_again(virtual_time: None, scope: str) -> None:
+    """What its provider raised counts for `on` like what the op raises; the others fail at once."""
+    work = ops_of(failing_provider(times=2), scope)
+    async with Deployment("d") as deployment:
+        with pytest.raises(ResourceError):
+            await work.options(retry=Retry(on=KeyError)).on(deployment).run()
+        result = await work.options(retry=Retry(delay=1, on=RefusedError)).on(deployment).try_run()
+        assert (result.output, result.ops["work"].attempts) == ("shaky", 2)
+    assert log == ["failed", "failed", "+shaky", "-shaky"]
+
+
+async def test_a_run_keeps_its_resources_between_attempts(virtual_time: None) -> None:
+    """During a delay an op's own are closed and the run's stay; cancelled then, the run ends when these are closed."""
+    sticky = closing_badly(seconds=2)
+
+    @op(retry=Retry(delay=10))
+    async def work(a: Thing = use(sticky, "run"), b: Thing = use(quick)) -> None:
+        raise RefusedError
+
+    async with Deployment("d") as deployment:
+        run = work.on(deployment).start()
+        await anyio.sleep(5)
+        assert log == ["+sticky", "+quick", "!quick RefusedError", "-quick"]
+        await run.cancel()
+        assert (await run.result()).ended_at == 7
+    assert log[-1] == "-sticky"
 
 
 def closing_badly(error: BaseException | None = None, seconds: float = 0) -> Any:

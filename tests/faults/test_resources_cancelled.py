@@ -9,7 +9,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from asyncflow import Deployment, ResourceError, graph, op, use
+from asyncflow import Deployment, ResourceError, Retry, graph, op, use
 from asyncflow.testing import run_virtual
 from tests.faults.injection import cancelled_at
 
@@ -128,7 +128,13 @@ def failures() -> list[int]:
     return [failing(1), shared(2), own(3)]
 
 
-KINDS = [of_ops, of_runs, of_deployments, children, failures]
+@graph
+def retried() -> list[int]:
+    again = failing.options(retry=Retry(max_retries=1, delay=1))
+    return [again(1), shared(1)]
+
+
+KINDS = [of_ops, of_runs, of_deployments, children, failures, retried]
 
 
 async def leftovers(steps: tuple[int, ...], kind, opened: bool = True) -> tuple[bool, int]:
