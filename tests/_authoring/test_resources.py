@@ -121,7 +121,6 @@ async def needy(url: str) -> AsyncIterator[str]:
         (use(http), r"this is use\(http\) already"),
         (needy, r"provider needy takes 'url', and nothing gives it: give it a default, or make it a resource"),
     ],
-    ids=map(str, range(10)),
 )
 def test_what_is_no_provider_is_refused(provider: Any, message: str) -> None:
     """Only async generator functions all of whose parameters have defaults; everything else is told what to write."""

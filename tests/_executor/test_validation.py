@@ -151,7 +151,7 @@ FITTING: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "value"), FITTING, ids=map(str, range(len(FITTING))))
+@pytest.mark.parametrize(("annotation", "value"), FITTING)
 async def test_what_fits_stays_the_very_object(annotation: Any, value: Any) -> None:
     """A value that the annotation describes goes in and out as it is: not converted, copied or consumed."""
     assert await taking(annotation).run(value) is value
@@ -181,7 +181,7 @@ MISFITS: list[tuple[Any, Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("annotation", "value", "message"), MISFITS, ids=map(str, range(len(MISFITS))))
+@pytest.mark.parametrize(("annotation", "value", "message"), MISFITS)
 async def test_what_does_not_fit_is_named_and_never_shown(annotation: Any, value: Any, message: str) -> None:
     """The error names op, parameter or result, the type asked for, and type and size of what came; not the value."""
     for made, error, begin in (
