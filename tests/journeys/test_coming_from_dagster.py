@@ -5,7 +5,7 @@ about a server, a daemon or a database have a line there that says why they do n
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -21,7 +21,6 @@ from asyncflow import (
     OpStatus,
     OutputError,
     PoolUnlimited,
-    Run,
     RunStatus,
     TagLimit,
     apply,
@@ -31,50 +30,7 @@ from asyncflow import (
     when,
 )
 from asyncflow.testing import peak, run_virtual
-
-
-@op
-async def nap(seconds: float) -> float:
-    await anyio.sleep(seconds)
-    return seconds
-
-
-@op(pool="db")
-async def query(seconds: float) -> float:
-    await anyio.sleep(seconds)
-    return seconds
-
-
-@graph
-def napping(seconds: float = 1.0) -> float:
-    return nap(seconds)
-
-
-@graph
-def querying(seconds: float = 1.0) -> float:
-    return query(seconds)
-
-
-def statuses(runs: list[Run[Any]]) -> str:
-    return "".join([run.status.name[0] for run in runs])
-
-
-async def settle() -> None:
-    for _ in range(4):
-        await asyncio.sleep(0)
-
-
-def play(concurrency: dict[str, Any], scenario: Callable[[Deployment], Awaitable[None]]) -> None:
-    """Runs a scenario in virtual time; at the end nothing may be held."""
-
-    async def main() -> None:
-        prod = Deployment("prod", concurrency=concurrency)
-        async with prod:
-            await scenario(prod)
-        assert [view.name for view in prod.snapshot().limits if view.held or view.waiters] == []
-
-    run_virtual(main)
-
+from tests.journeys.stage import nap, napping, play, query, querying, settle, statuses
 
 # ── 1A: the run queue ─────────────────────────────────────────────────────────────────────────────────────────────
 
