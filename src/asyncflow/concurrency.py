@@ -226,7 +226,8 @@ def _told(error: ValidationError) -> str:
         place = ".".join(["concurrency", *[f"{part!s:.60}" for part in problem["loc"]]])
         if problem["type"] == "extra_forbidden":
             known = _known_names(problem["loc"][:-1])
-            told.append(f"{place} is not known{did_you_mean(str(problem['loc'][-1]), known)}")
+            near = did_you_mean(str(problem["loc"][-1]), known) or f"; what is known there: {', '.join(known)}"
+            told.append(f"{place} is not known{near}")
         else:
             message = problem["msg"].removeprefix("Value error, ")
             told.append(f"{place}{message}" if message.startswith("[") else f"{place}: {message}")

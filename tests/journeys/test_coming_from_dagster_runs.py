@@ -376,14 +376,14 @@ def test_1g_the_priority_of_an_asset_counts() -> None:
 def test_1g_nobody_is_passed_for_ever_by_equals() -> None:
     """Given a run that needs both slots amid a stream of runs that need one, then it starts after a bounded number.
 
-    (Dagster: no ageing.) With `max_overtakes=8` at most 8 begun after it pass it, and those it found still go on.
+    (Dagster: no ageing.) With `max_overtakes=8` at most 8 that come after it pass it.
     """
     begun: list[str] = []
 
     @op(pool="db")
     async def small(index: int) -> None:
         begun.append("small")
-        await anyio.sleep(1 + index % 2 * 0.5)
+        await anyio.sleep(1 + index * 0.37 % 0.5)  # no two end at the same time
 
     @op(pool={"db": 2})
     async def wide() -> None:
@@ -403,7 +403,7 @@ def test_1g_nobody_is_passed_for_ever_by_equals() -> None:
             runs.append(stream.start(index))
             await anyio.sleep(0.6)
         await asyncio.gather(*runs)
-        assert begun.index("wide") <= 2 + 8 + 1
+        assert begun.index("wide") <= 2 + 8
 
     play({"pools": {"limits": {"db": 2}}}, scenario, max_overtakes=8)
 
