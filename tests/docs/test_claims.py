@@ -14,7 +14,18 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
-from asyncflow import ConcurrencyConfig, ConfigurationError, Deployment, Run, RunStatus, TagLimit, graph, op
+from asyncflow import (
+    ConcurrencyConfig,
+    ConfigurationError,
+    Deployment,
+    Run,
+    RunEnded,
+    RunRejected,
+    RunStatus,
+    TagLimit,
+    graph,
+    op,
+)
 from asyncflow.testing import run_virtual
 from tests.docs.test_blocks import PAGES, ROOT
 from tests.journeys.stage import nap, napping, now, play, query, querying, settle, statuses
@@ -235,6 +246,67 @@ def test_after_priority_whoever_holds_least_is_next() -> None:
 
     play(runs_of(max_concurrent_runs=2), scenario)
     assert [sorted(order[i : i + 2]) for i in (0, 2, 4)] == [["a", "b"], ["a", "b"], ["a", "a"]]
+
+
+def test_the_next_run_is_let_out_one_turn_after_the_end_of_another() -> None:
+    """Given one place and two runs, when the first ends, then the second is RUNNING one turn later, at that time."""
+
+    async def scenario(prod: Deployment) -> None:
+        ended = asyncio.Event()
+        prod.subscribe(lambda event: ended.set() if isinstance(event, RunEnded) else None)
+        first, following = napping.start(), napping.start()
+        await ended.wait()
+        assert (statuses([first, following]), now()) in (("SQ", 1.0), ("SR", 1.0))
+        await asyncio.sleep(0)
+        assert (statuses([first, following]), now()) == ("SR", 1.0)
+        await following
+
+    play(runs_of(max_concurrent_runs=1), scenario)
+
+
+def test_refusing_instead_of_waiting_needs_a_key_or_an_empty_queue() -> None:
+    """Given one place that is taken, when runs come, then `max_queued: 0` refuses, and `reject` only for its key."""
+
+    async def without(prod: Deployment) -> None:
+        del prod
+        runs = [napping.options(on_full="reject").start() for _ in range(2)]
+        await settle()
+        assert statuses(runs) == "RQ", "there is no key to conflict with, and the queue is not full"
+        keyed = napping.options(conflict_key="k", on_full="reject")
+        runs.append(keyed.start())
+        with pytest.raises(RunRejected, match="conflict key 'k'"):
+            keyed.start()
+        await asyncio.gather(*runs)
+
+    async def empty(prod: Deployment) -> None:
+        del prod
+        run = napping.start()
+        with pytest.raises(RunRejected, match="max_queued=0"):
+            napping.start()
+        await run
+
+    play(runs_of(max_concurrent_runs=1), without)
+    play(runs_of(max_concurrent_runs=1, max_queued=0), empty)
+
+
+def test_a_paused_queue_lets_running_runs_go_on() -> None:
+    """Given a run of two ops, when the queue is paused during the first, then the second starts all the same."""
+
+    @graph
+    def two() -> float:
+        return nap(nap(1.0))
+
+    async def scenario(prod: Deployment) -> None:
+        run = two.start()
+        await anyio.sleep(0.5)
+        prod.pause()
+        waiting = napping.start()
+        await run
+        assert (now(), statuses([waiting])) == (2.0, "Q")
+        prod.resume()
+        await waiting
+
+    play({}, scenario)
 
 
 def test_a_nested_graph_has_its_own_cap_beside_the_run() -> None:
