@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from asyncflow import ConfigurationError, Deployment, Event, LimitChanged, OpStatus, graph, op
+from asyncflow import ConfigurationError, Deployment, Event, LimitChanged, OpStatus, Retry, graph, op
 from asyncflow.assets import asset
 from asyncflow.testing import peak
 from tests.journeys.stage import nap, napping, now, play, query, querying, querying_later, settle, statuses
@@ -379,6 +379,34 @@ def test_1c_an_abandoned_op_never_takes_a_slot() -> None:
         assert (result.seconds, result.ops["query"].status) == (0.0, OpStatus.ABANDONED)
 
     play(pools(db=1), scenario)
+
+
+@pytest.mark.parametrize(("granularity", "following"), [("op", 1.0), ("run", 13.0)])
+def test_1c_a_retry_frees_the_slot_between_attempts(granularity: str, following: float) -> None:
+    """Given an op that fails twice and waits 5 s each time, when another run needs the slot, then it has it meanwhile.
+
+    Of granularity `run` the slot is the run's, to its end.
+    """
+
+    @op(pool="db", retry=Retry(max_retries=2, delay=5))
+    async def flaky() -> int:
+        attempts.append(now())
+        await anyio.sleep(1)
+        if len(attempts) < 3:
+            raise ValueError
+        return 1
+
+    attempts: list[float] = []
+
+    async def scenario(prod: Deployment) -> None:
+        run, other = flaky.start(), querying.start()
+        await anyio.sleep(3.5)
+        assert held(prod) == (granularity == "run")
+        assert (await other.result()).started_at == following
+        assert await run == 1
+        assert attempts == [0.0, 6.0, 12.0]
+
+    play({"pools": {"limits": {"db": 1}, "granularity": granularity}}, scenario)
 
 
 def test_1c_what_the_page_of_the_queue_shows() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
-from asyncflow import ConfigurationError, Deployment, Graph, RunStatus, TagLimit, apply, each, graph, op, when
+from asyncflow import ConfigurationError, Deployment, Graph, Retry, RunStatus, TagLimit, apply, each, graph, op, when
 from asyncflow.assets import asset
 from asyncflow.testing import peak, run_virtual
 from tests.journeys.stage import nap, napping, now, play, query, querying, querying_later, settle, statuses
@@ -97,6 +97,25 @@ def test_1d_the_tag_of_an_op_is_free_however_it_ends(end: str) -> None:
 
     result = run_virtual(job.try_run)
     assert [record.started_at for record in result.timeline] == [0.0, 1.0, 2.0]
+
+
+def test_1d_an_op_that_is_up_for_retry_does_not_count() -> None:
+    """Given a cap and a tag of 1, when an op waits 5 s for its retry, then another op has both places meanwhile."""
+    begun: list[tuple[str, float]] = []
+
+    @op(tags={"kind": "io"}, retry=Retry(max_retries=1, delay=5))
+    async def work(name: str) -> None:
+        begun.append((name, now()))
+        await anyio.sleep(1)
+        if begun == [("flaky", 0.0)]:
+            raise ValueError
+
+    @graph(max_concurrent=1, tag_concurrency_limits=[TagLimit("kind", "io", 1)])
+    def job() -> list[None]:
+        return [work.options(priority=1)("flaky"), work("other")]
+
+    assert run_virtual(job.try_run).seconds == 7.0
+    assert begun == [("flaky", 0.0), ("other", 1.0), ("flaky", 6.0)]
 
 
 def test_1d_op_tag_rules_change_while_the_run_lives() -> None:
