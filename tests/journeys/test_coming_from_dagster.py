@@ -6,7 +6,6 @@ about a server, a daemon or a database have a line there that says why they do n
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import anyio
 import pytest
