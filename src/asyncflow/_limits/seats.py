@@ -47,7 +47,7 @@ class Seats:
         """Returns what sorts a waiter among those of its group."""
         arrival = claim.party.arrival if self._everyone is None else 0
         age = claim.age  # where it is an earlier claim's, an entry of that one may still lie in a heap
-        return (arrival, claim.order, age, cell.number if age == claim.seq else self.number(), claim, cell)
+        return (arrival, claim.order, age, cell.number if age == claim.seq else -claim.seq, claim, cell)
 
     def place_of(self, claim: Claim) -> Place:
         """Returns where a claim would stand among those of its group."""

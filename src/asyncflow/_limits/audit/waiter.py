@@ -96,10 +96,10 @@ class Claim:
     parent: Claim | None = None
     state: State = State.NEW
     seq: int = 0
-    back_since: int | None = None
     enqueued_at: int | None = None
     granted_at: int | None = None
     holds: dict[Limit, int] = field(default_factory=dict[Limit, int])
+    back_since: int | None = None
     ledger: dict[tuple[Limit, ...], int] = field(default_factory=dict[tuple[Limit, ...], int])
 
     def waits(self) -> dict[str, int]:
