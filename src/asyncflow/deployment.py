@@ -17,7 +17,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from asyncflow import _executor as executor
 from asyncflow._authoring import Resource
-from asyncflow._executor import DeploymentState, Engine, Overrides, Shelf
+from asyncflow._executor import CURRENT, DeploymentState, Engine, Overrides, Shelf
 from asyncflow._limits import LimitBook, RunBook
 from asyncflow.concurrency import ConcurrencyConfig
 from asyncflow.errors import ConfigurationError, ResourceError
@@ -121,6 +121,14 @@ class Deployment(LiveDeployment):
         """
         if not self._opened or self._engine is None:
             return
+        inside = CURRENT.get()
+        if inside is not None and inside.owner[0].claims[inside.owner[1]] is inside:
+            frame = inside.owner[0]
+            if frame.run.engine is self._engine and self._includes(frame.run.home):
+                raise ConfigurationError(
+                    f"deployment {self.name!r} cannot be closed inside its own op {frame.key(inside.owner[1])}, whose"
+                    " end it would wait for; close it outside"
+                )
         drains = self._drain if drain is None else check_flag(drain, field="drain")
         self._opened = False
         engine = self._engine
@@ -209,7 +217,15 @@ class Deployment(LiveDeployment):
     # ── running ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self, runnable: Submittable[R], *args: Any, **kwargs: Any) -> R:
-        """Runs an op or a graph here and returns its value."""
+        """Runs an op or a graph here and returns its value.
+
+        Raises:
+            ConfigurationError: for anything else.
+        """
+        if not hasattr(runnable, "run_options"):
+            raise ConfigurationError(
+                f"deployment.run takes an op or a graph, not {type(runnable).__name__}; put @op or @graph before it"
+            )
         return await runnable.on(self).run(*args, **kwargs)
 
     # ── branches ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -237,6 +253,11 @@ class Deployment(LiveDeployment):
         if pools not in ("isolated", "shared"):
             raise ConfigurationError(f"pools must be 'isolated' or 'shared', got {pools!r:.40}")
         config = self.concurrency if concurrency is None else ConcurrencyConfig.of(concurrency)
+        if concurrency is not None and "max_concurrent_branch_deployment_runs" in config.model_fields_set:
+            raise ConfigurationError(
+                f"branch {checked!r}: max_concurrent_branch_deployment_runs counts the runs of all branches; set it on"
+                f" {self.name!r}"
+            )
         if pools == "shared" and concurrency is not None and "pools" in config.model_fields_set:
             raise ConfigurationError(
                 f"branch {checked!r} has its parent's pools (pools='shared') and concurrency['pools'] of its own;"
@@ -321,6 +342,11 @@ class Branch(Deployment):
         return replace(self._numbers, pools=self.parent.numbers.pools) if self.shared else self._numbers
 
     def _tune(self, numbers: Numbers) -> None:
+        if numbers.runs.branches != self.numbers.runs.branches:
+            raise ConfigurationError(
+                "max_concurrent_branch_deployment_runs counts the runs of all branches; tune it on"
+                f" {self.parent.name!r}"
+            )
         if self.shared and numbers.pools != self.parent.numbers.pools:
             raise ConfigurationError(
                 f"branch {self.name!r} has the pools of {self.parent.name!r}; tune them there, for both"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import AsyncGenerator, Hashable, Mapping, Sequence
 from typing import Any
 from weakref import WeakSet
@@ -272,6 +273,11 @@ class LiveDeployment:
         """
         if not callable(observer):
             raise ConfigurationError(f"an observer is called with each event; {type(observer).__name__} cannot be")
+        if inspect.iscoroutinefunction(observer):
+            raise ConfigurationError(
+                f"an observer is a plain function, and {observer.__name__} is an async def, which nobody would await;"
+                " read `deployment.events()` instead"
+            )
         self._observers.add(observer)
 
     def unsubscribe(self, observer: Observer) -> None:

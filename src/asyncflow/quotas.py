@@ -35,7 +35,12 @@ class Numbers:
     def of(cls, config: ConcurrencyConfig) -> Numbers:
         """Returns the numbers that a configuration says."""
         pools = {
-            name: PoolQuota(pool.limit, pool.per_key, pool.reentrant, pool.granularity)
+            name: PoolQuota(
+                pool.limit if "limit" in pool.model_fields_set else FOLLOWS,
+                pool.per_key,
+                pool.reentrant,
+                pool.granularity,
+            )
             for name, pool in config.pools.limits.items()
         }
         return cls(

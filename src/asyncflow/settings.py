@@ -178,6 +178,12 @@ def block_of_environment(prefix: str, shape: type[Any]) -> Mapping[str, Any]:
         if not name.startswith(prefix.upper()) or name.partition("__")[0] in known:
             continue
         rest = [one.removeprefix(prefix.upper()) for one in (name, *known)]
+        meant = _meant(rest[0], shape)
+        if meant is not None:
+            raise ConfigurationError(
+                f"environment variable {name} is not known; two underscores stand between the levels:"
+                f" {prefix.upper()}{meant}"
+            )
         if "__" in name or did_you_mean(rest[0], rest[1:]):  # others may be somebody else's
             raise ConfigurationError(f"environment variable {name} is not known{did_you_mean(name, known)}")
     mine = {one: text for one, text in source.env_vars.items() if one.upper().partition("__")[0] in known}
@@ -195,6 +201,17 @@ def block_of_environment(prefix: str, shape: type[Any]) -> Mapping[str, Any]:
     source.env_vars = mine
     block: Mapping[str, Any] = _plain(source())
     return block
+
+
+def _meant(name: str, shape: type[Any]) -> str | None:
+    """Returns the variable that one without levels probably stands for: `POOLS_LIMITS`, `MAX_QUEUED`."""
+    for top, field in shape.model_fields.items():
+        inner = getattr(field.annotation, "model_fields", {})
+        if inner and name.startswith(f"{top.upper()}_") and not name.startswith(f"{top.upper()}__"):
+            return f"{top.upper()}__{name[len(top) + 1 :]}"
+        if name.lower() in inner:
+            return f"{top.upper()}__{name}"
+    return None
 
 
 class _TwiceError(ValueError):

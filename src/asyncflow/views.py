@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, cast
+from types import MappingProxyType
+from typing import Final, NamedTuple, cast
 
 from asyncflow._executor import THE_RUN, Engine, Execution, Redrawing, RunState
 from asyncflow._limits import Claim, Explanation, LimitView, Snapshot, Views
@@ -74,7 +75,7 @@ def run_view(run: RunState) -> RunView:
         deployment=run.home.name,
         status=run.status,
         priority=run.party.priority,
-        tags=run.tags,
+        tags=MappingProxyType(run.tags),
         queued_at=run.queued_at,
         started_at=run.started_at,
         running=running,
@@ -85,7 +86,7 @@ def run_view(run: RunState) -> RunView:
 
 def queued_view(run: RunState, priority: int) -> RunView:
     """Returns a run as it stood while it was queued; only its priority changes in that time."""
-    status, tags = RunStatus.QUEUED, run.tags
+    status, tags = RunStatus.QUEUED, MappingProxyType(run.tags)
     return RunView(run.id, run.graph, run.home.name, status, priority, tags, run.queued_at, None, 0, 0)
 
 
@@ -183,7 +184,12 @@ def placed(explanation: Explanation, status: OpStatus | RunStatus) -> Explanatio
         replace(blocker, holders=tuple([(place_of(owner), amount) for owner, amount in blocker.holders]))
         for blocker in explanation.blockers
     ]
-    return replace(explanation, state=status, blockers=tuple(blockers))
+    helpful = [told for told in explanation.unblocked_by if not any(name in told for name in _FIXED)]
+    return replace(explanation, state=status, blockers=tuple(blockers), unblocked_by=tuple(helpful))
+
+
+_FIXED: Final = (" more of @conflict_key:", " more of @run_buffer", " more of @threads")
+"""Nobody can raise these while runs wait, so it is not proposed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,13 +151,14 @@ class Engine:
         """Starts a child of a running op: same run, same limits; keys begin with the op's.
 
         Raises:
-            ConfigurationError: where it is to go on from an earlier run, which only a run of its own can.
+            ConfigurationError: for options that only a run of its own can have.
         """
-        if options.resume_from is not None:
-            raise ConfigurationError(
-                f"{plan.name}: resume_from belongs to a whole run; here, inside an op, it would be a child: write"
-                " `.start(…)`, or `.on(deployment).run(…)`"
-            )
+        for name in ("resume_from", "conflict_key", "singleton", "wait_timeout"):
+            if getattr(options, name):
+                raise ConfigurationError(
+                    f"{plan.name}: {name} belongs to a whole run; here, inside an op, it would be a child: write"
+                    " `.start(…)`, or `.on(deployment).run(…)`"
+                )
         outer, i = parent.owner
         run: RunState = outer.run
         limits = ScopeLimits.of(

@@ -48,8 +48,8 @@ def submit(engine: Engine, run: RunState) -> None:
     now = engine.clock()
     run.queued_at = now
     roots = roots_of(engine, run, now) if needs or run.root.ready else {}
-    if not needs and not roots:
-        begin(engine, run, now)
+    if not needs and not roots and not (engine.stale and engine.waiting_specially):
+        begin(engine, run, now)  # nobody came before it in this turn
         return
     run.status = RunStatus.QUEUED
     party = run.party
@@ -207,6 +207,7 @@ def heed_conflicts(engine: Engine, run: RunState) -> None:
         for other in queued:
             refuse(engine, other, f"run {run.id} of the same conflict key {key!r} came later")
     if on_full == "cancel_running":
+        run.replaces = bool(others)
         for other in others:
             ending.cancel(engine, other, f"run {run.id} of the same conflict key {key!r} took its place")
     run.home.conflicts.setdefault(key, []).append(run)
@@ -220,7 +221,7 @@ def keep_to_max_queued(engine: Engine, run: RunState, now: float) -> None:
     """
     home = run.home
     most = home.max_queued
-    if most is None or len(home.queued) <= most:
+    if most is None or len(home.queued) <= most or run.replaces:
         return
     engine.decide(now)  # what can start now does not count
     if run.status is not RunStatus.QUEUED or len(home.queued) <= most:

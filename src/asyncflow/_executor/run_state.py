@@ -65,6 +65,7 @@ class RunState:
         "queued_at",
         "reason",
         "rejection",
+        "replaces",
         "root",
         "scopes",
         "shared",
@@ -110,6 +111,7 @@ class RunState:
         self.rejection: RunRejected | None = None
         self.deadline: asyncio.TimerHandle | None = None
         self.queued_at = 0.0
+        self.replaces = False
         self.started_at = 0.0
         self.ended_at = 0.0
         self.grace: asyncio.TimerHandle | None = None

@@ -80,6 +80,7 @@ class Explanation:
         tried: False where trying everything was too dear: there may be more that would start it.
         changes: The same as data, as far as they are changes of limits, priorities and grants.
         waiting: The op that is explained, where a running run was asked about.
+        due: True where something came since the last round, which may start it or change what is said here.
     """
 
     state: Enum
@@ -88,6 +89,7 @@ class Explanation:
     tried: bool = True
     changes: tuple[Changes, ...] = ()
     waiting: str = ""
+    due: bool = False
 
     def __str__(self) -> str:
         said = [f"it {one}" for one in self.blockers]
@@ -96,7 +98,9 @@ class Explanation:
         lines += [f"  {one}" for one in said if len(said) > 1]
         if self.unblocked_by:
             lines.append("It would start with " + ", or with ".join(self.unblocked_by))
-        if not self.tried:
+        if self.due:
+            lines.append("The next turn of the loop decides anew; ask again after it")
+        elif not self.tried:
             lines.append("So many wait that not everything that may help was tried")
         return "\n".join([line if line.endswith(":") else f"{line}." for line in lines])
 
@@ -123,7 +127,8 @@ def explain(state: State, claims: Sequence[Claim], rehearse: Rehearse) -> Explan
         found.update({told: changes for told, changes in search.helpful() if told not in found})
         tried = tried and search.tried
     changes = tuple([one for one in found.values() if one is not None])
-    return Explanation(waiters[0].state, tuple(blockers.values()), tuple(found), tried, changes)
+    due = state.due or bool(state.arrivals or state.books.risen)
+    return Explanation(waiters[0].state, tuple(blockers.values()), tuple(found), tried, changes, due=due)
 
 
 def _blockers(state: State, short: Sequence[Shortage], positions: dict[Limit, int]) -> Iterator[Blocker]:

@@ -112,7 +112,8 @@ class Search:
                 told.append(f"resuming {limit.name}")
                 more = 0 if limit.capacity is None else self._needed(limit) - limit.capacity
             if more > 0:
-                changes.resize(limit, (limit.capacity or 0) + (0 if limit.paused else limit.debt) + more)
+                more += 0 if limit.paused else limit.debt
+                changes.resize(limit, (limit.capacity or 0) + more)
                 told.append(f"{more} more of {limit.name}")
         return " and ".join(told), changes
 
@@ -164,9 +165,16 @@ class Search:
         self.tried = self.tried and len(holders) <= MOST_HOLDERS
         for claim in holders[:MOST_HOLDERS]:
             changes = Changes()
-            changes.release(claim)
+            for one in self._ending_with(claim):
+                changes.release(one)
             if self._starts(changes, depth=2):
                 yield f"the end of {self._state.describe(claim.owner)}", changes
+
+    def _ending_with(self, claim: Claim) -> list[Claim]:
+        """Returns the grants that end together with one: of a run as a whole, all of its ops' too."""
+        if claim.ghost is None or claim.ghost.run is not claim:
+            return [claim]
+        return [one for one in self._state.books.granted if one.party is claim.party]
 
     def _frees(self, claim: Claim) -> bool:
         """Returns whether the end of a grant might free what is short."""
