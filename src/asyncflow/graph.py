@@ -94,13 +94,14 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
         wait_timeout: float | timedelta | None | Unset = UNSET,
         op_retry: Retry | None | Unset = UNSET,
         resume_from: RunResult[Any] | None | Unset = UNSET,
+        timeout: float | timedelta | None | Unset = UNSET,
         name: str | Unset = UNSET,
         map_key: Callable[[Any], str] | None | Unset = UNSET,
     ) -> Self:
         """Returns a copy with changes: tags merge by key, all else replaces.
 
-        Inside another graph only `max_concurrent`, `tag_concurrency_limits`, `op_retry`, `name` and `map_key` can be
-        set: the others belong to the run.
+        Inside another graph only `max_concurrent`, `tag_concurrency_limits`, `op_retry`, `timeout`, `name` and
+        `map_key` can be set: the others belong to the run.
 
         Args:
             max_concurrent: How many of its ops run at once; None is unlimited, 0 paused.
@@ -119,6 +120,7 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
             op_retry: How its ops that have no `retry` of their own are tried again.
             resume_from: The result of an earlier run of this graph with the same inputs: what succeeded in it is not
                 run again (REUSED), all else is.
+            timeout: Seconds that a run may take once it is RUNNING; for a nested graph, its ops together.
             name: What its keys begin with, instead of the function's name.
             map_key: In an `each`, names the items by their value instead of by their index.
 
@@ -140,6 +142,7 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
             wait_timeout=wait_timeout,
             op_retry=op_retry,
             resume_from=resume_from,
+            timeout=timeout,
         )
         return self._copy(
             definition=self.definition.changed(name=name, options=options),
@@ -246,6 +249,7 @@ def graph(
     singleton: bool = False,
     wait_timeout: float | timedelta | None = None,
     op_retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
 ) -> GraphDecorator: ...
 def graph(  # noqa: PLR0913 — all by name, each an option of its own
     fn: Callable[..., Any] | None = None,
@@ -267,6 +271,7 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
     singleton: bool = False,
     wait_timeout: float | timedelta | None = None,
     op_retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
 ) -> Any:
     """Makes a graph of a function whose body calls ops.
 
@@ -293,6 +298,7 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
         singleton: True takes the graph's name as the key.
         wait_timeout: Seconds a run may be QUEUED before it is refused.
         op_retry: How its ops that have no `retry` of their own are tried again.
+        timeout: Seconds that a run may take once it is RUNNING; for a nested graph, its ops together.
 
     Returns:
         The graph.
@@ -328,6 +334,7 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
         singleton=singleton,
         wait_timeout=wait_timeout,
         op_retry=op_retry,
+        timeout=timeout,
     )
 
     def decorate(function: Callable[..., Any]) -> Graph[..., Any]:

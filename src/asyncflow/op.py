@@ -11,6 +11,7 @@ the type of `.fn`. As a method, an op annotates *self* as a callable: that binds
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
+from datetime import timedelta
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -72,6 +73,7 @@ class Op(Runnable[P, R_co], Generic[P, R_co]):
         priority: int | Unset = UNSET,
         expected: float | None | Unset = UNSET,
         retry: Retry | None | Unset = UNSET,
+        timeout: float | timedelta | None | Unset = UNSET,
         name: str | Unset = UNSET,
         map_key: Callable[[Any], str] | None | Unset = UNSET,
     ) -> Self:
@@ -84,6 +86,7 @@ class Op(Runnable[P, R_co], Generic[P, R_co]):
             priority: Higher starts first.
             expected: How many seconds it will take, a hint for the order; None for no idea.
             retry: How often and when it is tried again; None follows the graph's `op_retry`.
+            timeout: Seconds that the body of one attempt may take; None is no limit.
             name: What its keys begin with, instead of the function's name.
             map_key: In an `each`, names the items by their value instead of by their index.
 
@@ -91,7 +94,7 @@ class Op(Runnable[P, R_co], Generic[P, R_co]):
             ConfigurationError: naming the option that does not fit.
         """
         options = self.definition.options.merged(
-            pool=pool, tags=tags, priority=priority, expected=expected, retry=retry
+            pool=pool, tags=tags, priority=priority, expected=expected, retry=retry, timeout=timeout
         )
         return self._copy(
             definition=self.definition.changed(name=name, options=options),
@@ -178,6 +181,7 @@ def op(
     priority: int = 0,
     expected: float | None = None,
     retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
 ) -> SyncOpDecorator: ...
 @overload
 def op(
@@ -187,6 +191,7 @@ def op(
     priority: int = 0,
     expected: float | None = None,
     retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
 ) -> OpDecorator: ...
 def op(
     fn: Callable[..., Any] | None = None,
@@ -198,6 +203,7 @@ def op(
     priority: int = 0,
     expected: float | None = None,
     retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
 ) -> Any:
     """Makes an op of a function: a step of work that runs under limits.
 
@@ -212,6 +218,7 @@ def op(
         priority: Higher starts first.
         expected: How many seconds it will take, a hint for the order.
         retry: How often and when it is tried again; None follows the graph's `op_retry`.
+        timeout: Seconds that the body of one attempt may take; None is no limit.
 
     Returns:
         The op.
@@ -228,7 +235,7 @@ def op(
     '<page of a.org>'
     """
     options = OpOptions().merged(
-        pool=pool, tags={} if tags is None else tags, priority=priority, expected=expected, retry=retry
+        pool=pool, tags={} if tags is None else tags, priority=priority, expected=expected, retry=retry, timeout=timeout
     )
 
     def decorate(function: Callable[..., Any]) -> Op[..., Any]:

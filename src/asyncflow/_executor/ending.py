@@ -43,6 +43,8 @@ def settle(engine: Engine, frame: Execution) -> None:
         return
     frame.finished = True
     frame.ended_at = engine.clock()
+    if frame.timed:
+        frame.close_times()
     run = frame.run
     run.executions.remove(frame)
     if not engine.broken:
@@ -85,7 +87,7 @@ def _finish_run(engine: Engine, run: RunState) -> None:
     if run.status is RunStatus.CANCELING:
         run.status = RunStatus.CANCELED
     else:
-        run.status = RunStatus.FAILED if run.root.failed() or run.interrupt else RunStatus.SUCCEEDED
+        run.status = RunStatus.FAILED if run.root.failed() or run.root.overdue or run.interrupt else RunStatus.SUCCEEDED
     if run.grace is not None:
         run.grace.cancel()
     del engine.runs[run.id]
@@ -107,11 +109,18 @@ def cancel(engine: Engine, run: RunState, reason: str | None) -> None:
     """Somebody wants the run to end. Idempotent; the first reason stays."""
     if run.status is RunStatus.QUEUED:
         withdraw_run(engine, run)
-    elif run.status is not RunStatus.RUNNING:
+    elif run.status is not RunStatus.RUNNING or timed_out(run.root):
         return
     run.status = RunStatus.CANCELING
     run.reason = reason
     stop(engine, run)
+
+
+def timed_out(frame: Execution) -> bool:
+    """Returns whether the time of an execution is over, in this very turn at the latest."""
+    if frame.time is not None and not frame.closed:
+        frame.time.stopped()
+    return frame.overdue is not None
 
 
 def leave_queue(engine: Engine, run: RunState) -> None:
@@ -156,6 +165,8 @@ def stop_execution(engine: Engine, frame: Execution) -> None:
     if frame.closed or frame.finished:
         return
     frame.close()
+    if frame.timed:
+        frame.close_times()
     now = engine.tick()
     scopes: list[CancelScope] = []
     for i, claim in enumerate(frame.claims):
@@ -165,8 +176,10 @@ def stop_execution(engine: Engine, frame: Execution) -> None:
             scope = frame.run.scopes.get(claim)
             if scope is not None:
                 scopes.append(scope)
+            if frame.run.deadlines and (deadline := frame.run.deadlines.get(claim)) is not None:
+                deadline.run_stopped()
         else:
-            withdraw(engine, frame, i, claim, now)
+            withdraw(engine, frame, i, now)
     stop_trials(frame, now)
     for scope in scopes:
         scope.cancel("the run is being cancelled")
@@ -175,15 +188,23 @@ def stop_execution(engine: Engine, frame: Execution) -> None:
     settle(engine, frame)
 
 
-def withdraw(engine: Engine, frame: Execution, i: int, claim: Claim, now: float) -> None:
+def withdraw(engine: Engine, frame: Execution, i: int, now: float) -> None:
     """An op that waits, or was admitted and has not started, will not start."""
+    withdrawn(engine, frame, i, now)
+    frame.cancel(i)
+
+
+def withdrawn(engine: Engine, frame: Execution, i: int, now: float) -> None:
+    """The claim of an op that waits, or was admitted and has not started, is taken back."""
+    claim = frame.claims[i]
+    if claim is None:
+        return
     engine.core.withdraw(claim)
     engine.stale = True
     frame.claims[i] = None
     frame.open -= 1
     frame.ended[i] = now
     frame.waited[i] = claim.waits()
-    frame.cancel(i)
 
 
 def give_up(engine: Engine, frame: Execution, error: BaseException) -> None:
@@ -200,6 +221,8 @@ def give_up(engine: Engine, frame: Execution, error: BaseException) -> None:
             frame.claims[i] = None
             frame.cancel(i)
     stop_trials(frame, engine.clock())
+    for deadline in frame.run.deadlines.values():
+        deadline.close()
     for scope in frame.run.scopes.values():
         scope.cancel("the run was given up after an internal error")
     frame.open = 0
@@ -290,6 +313,6 @@ def status_of(frame: Execution) -> RunStatus:
     """Returns how an execution ended; a child's own, not the run's."""
     if frame.parent is None:
         return frame.run.status
-    if frame.failed():
+    if frame.overdue is not None or frame.failed():
         return RunStatus.FAILED
     return RunStatus.CANCELED if CANCELED in frame.status else RunStatus.SUCCEEDED

@@ -27,6 +27,7 @@ from asyncflow._executor.run_state import RunState
 from asyncflow._executor.scope_limits import ScopeLimits
 from asyncflow._executor.spawn import spawn
 from asyncflow._executor.telling import tell_blocked, tell_other_causes, told_deadlock
+from asyncflow._executor.time_limit import TimeLimit, in_time
 from asyncflow._executor.worker import work
 from asyncflow._limits import Admission, Claim, Deadlocked, Limit
 from asyncflow._observers import Observers
@@ -175,14 +176,16 @@ class Engine:
         resolve(self, child)
         outer.descendants.append(child)
         run.children.setdefault(parent, []).append(child)
-        self._begin(child, inputs)
+        self._begin(child, inputs, options.timeout)
         return child
 
-    def _begin(self, frame: Execution, inputs: Sequence[Any]) -> None:
+    def _begin(self, frame: Execution, inputs: Sequence[Any], seconds: float | None) -> None:
         frame.run.executions.append(frame)
         frame.started_at = self.clock()
         try:
             frame.begin(inputs)
+            if seconds is not None:
+                frame.time, frame.timed = TimeLimit(self, frame, seconds), True
             self.go(frame)
         except BaseException as error:  # noqa: BLE001 — ops' errors never get here: a defect, and no run may be left half begun
             self.crash(error)
@@ -210,6 +213,8 @@ class Engine:
             return
         ready = frame.ready
         frame.ready = []
+        if frame.timed:
+            ready = in_time(self, frame, ready, now)
         claims: list[Claim] = []
         party = frame.run.party
         nodes, demands, orders, parent = frame.nodes, frame.demands, frame.orders, frame.parent

@@ -68,6 +68,8 @@ def output_of(frame: Execution) -> Any:  # noqa: ANN401 — what the graph retur
 def errors_of(frame: Execution) -> tuple[Exception, ...]:
     """Returns the exceptions that count, in the order in which the ops failed."""
     errors = [frame.errors[i] for i in frame.failed()]
+    if frame.overdue is not None:
+        errors.insert(frame.failed_in_time, frame.overdue)
     return tuple([error for error in errors if isinstance(error, Exception)])
 
 
@@ -151,4 +153,6 @@ def value_of(frame: Execution, *, single: bool) -> Any:  # noqa: ANN401 — what
     result = result_of(frame)
     failed = [frame.key(i) for i in frame.failed()]
     names = ", ".join(failed[:5]) + (f" and {len(failed) - 5} more" if len(failed) > 5 else "")
-    raise RunFailed(f"{frame.plan.name}: {len(failed)} of {len(result.ops)} ops failed: {names}", errors, result)
+    told = f"{len(failed)} of {len(result.ops)} ops failed" + (f": {names}" if names else "")
+    late = "" if frame.overdue is None else "it took longer than its timeout; "
+    raise RunFailed(f"{frame.plan.name}: {late}{told}", errors, result)

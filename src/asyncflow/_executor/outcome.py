@@ -41,8 +41,8 @@ def op_succeeded(engine: Engine, claim: Claim, value: object, now: float) -> Non
         settle(engine, frame)
 
 
-def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float) -> None:
-    """The op of `claim` raised `error`, or was cancelled."""
+def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float, *, final: bool = False) -> None:
+    """The op of `claim` raised `error`, or was cancelled; a `final` failure is not tried again."""
     frame, i = claim.owner
     if frame.finished:
         return  # given up after a defect; nothing is left to tell
@@ -55,7 +55,8 @@ def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float) ->
         frame.cancel(i)
     else:
         failure = as_failure(frame.key(i), error)
-        if failure is error and not frame.closed and tried_again(engine, frame, i, claim, failure, now):
+        again = failure is error and not final and not frame.closed
+        if again and tried_again(engine, frame, i, claim, failure, now):
             return
         node_failed(engine, frame, i, failure, now)
         engine.advance(frame, now)

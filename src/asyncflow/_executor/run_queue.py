@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from asyncflow._executor import ending
 from asyncflow._executor.block import Block
 from asyncflow._executor.demands import demand_of
+from asyncflow._executor.time_limit import TimeLimit, in_time
 from asyncflow._limits import Claim
 from asyncflow._scheduler import BLOCKED
 from asyncflow.errors import ConfigurationError, RunRejected
@@ -172,7 +173,12 @@ def begin(engine: Engine, run: RunState, now: float) -> None:
     run.started_at = run.root.started_at = now
     if engine.observers.runs:
         engine.observers.tell(RunStarted(now, run.id, run.graph))
-    engine.go(run.root)
+    root = run.root
+    if run.options.timeout is not None:
+        root.time, root.timed = TimeLimit(engine, root, run.options.timeout), True
+    if root.timed:
+        in_time(engine, root, [i for i, claim in enumerate(root.claims) if claim is not None], now)
+    engine.go(root)
 
 
 # ── refusals ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ from asyncflow.results import RunStatus
 if TYPE_CHECKING:
     from anyio import CancelScope
 
+    from asyncflow._executor.deadline import Deadline
     from asyncflow._executor.deployment_state import DeploymentState
     from asyncflow._executor.engine import Engine
     from asyncflow._executor.execution import Execution
@@ -30,7 +31,8 @@ class RunState:
     """What all executions of one run share.
 
     `suspended` and `scopes` have the coroutine and the cancel scope of every op that has suspended; `children` the
-    executions that an op's body runs; `grace` is the timer that reports ops which outlive their cancellation.
+    executions that an op's body runs; `deadlines` the time limits of attempts that have
+    one; `grace` is the timer that reports ops which outlive their cancellation.
     `interrupt` is a KeyboardInterrupt or SystemExit that an op raised: it ends the run and is raised as itself.
 
     `overrides` and `shared` are what the deployment had when it was submitted: what stands in for which provider, and
@@ -46,6 +48,7 @@ class RunState:
         "close_errors",
         "conflict",
         "deadline",
+        "deadlines",
         "deployment",
         "ended_at",
         "engine",
@@ -114,6 +117,7 @@ class RunState:
         self.ended_at = 0.0
         self.grace: asyncio.TimerHandle | None = None
         self.scopes: dict[Claim, CancelScope] = {}
+        self.deadlines: dict[Claim, Deadline] = {}
         self.suspended: dict[Claim, Suspended] = {}
         self.children: dict[Claim, list[Execution]] = {}
         self.executions: list[Execution] = []

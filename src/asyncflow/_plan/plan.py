@@ -113,6 +113,11 @@ class Plan:
         return list(self.scopes)
 
     @cached_property
+    def timed(self) -> bool:
+        """True where a nested graph has a time limit."""
+        return any(scope.timeout is not None for scope in self.scopes)
+
+    @cached_property
     def missing(self) -> list[int]:
         """For every node, how many nodes must end before it can start. Copied by each run."""
         return [node.waits_for for node in self.nodes]
