@@ -43,6 +43,7 @@ from asyncflow.errors import (
     RunTimeout,
     SchemaMismatch,
     SelfCancelled,
+    Skip,
     StalledError,
     TracingError,
 )
@@ -148,6 +149,7 @@ __all__ = [
     "RunView",
     "SchemaMismatch",
     "SelfCancelled",
+    "Skip",
     "Snapshot",
     "StalledError",
     "StuckOp",

@@ -120,6 +120,7 @@ class OpResult:
         needs: What it asked of which limit.
         waits: For each limit, the seconds it was BLOCKED because of it; `order` is fitting, but not its turn.
         tries: Where it was tried several times, its attempts: the last hundred.
+        reason: Why it skipped itself, where it said so.
     """
 
     key: str
@@ -133,6 +134,7 @@ class OpResult:
     needs: Mapping[str, int] = field(default_factory=dict[str, int])
     waits: Mapping[str, float] = field(default_factory=dict[str, float])
     tries: tuple[Attempt, ...] = ()
+    reason: str | None = None
 
     @property
     def blocked(self) -> float:

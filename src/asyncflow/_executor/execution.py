@@ -34,9 +34,9 @@ class Execution(Frame):
     `claims` has the claim of every op that waits for limits or runs; `open` is their number, and that of the ops that
     wait to be tried again. `waited` has what each op that was blocked waited for. `answers` has what `pool=` functions
     said, which are asked only once. `trials` has the earlier attempts of ops that failed and were tried again,
-    `default_retry` how ops without a policy are. `timed` is True where it or a nested graph has a time limit: `time` is
-    its own, `scope_times` has those of nested graphs that began. `overdue` is set when its own is over,
-    `failed_in_time` how many failures count that came before.
+    `default_retry` how ops without a policy are, `reasons` why ops skipped themselves. `timed` is True where it or a
+    nested graph has a time limit: `time` is its own, `scope_times` has those of nested graphs that began. `overdue` is
+    set when its own is over, `failed_in_time` how many failures count that came before.
     """
 
     __slots__ = (
@@ -61,6 +61,7 @@ class Execution(Frame):
         "parent_order",
         "plan_orders",
         "prefix",
+        "reasons",
         "run",
         "scope_limits",
         "scope_times",
@@ -102,6 +103,7 @@ class Execution(Frame):
         self.timed = plan.timed
         self.time: TimeLimit | None = None
         self.scope_times: dict[int, ScopeLimit] = {}
+        self.reasons: dict[int, str] = {}
         self.overdue: RunTimeout | None = None
         self.failed_in_time = 0
         self.answers: dict[int, PoolNeeds] = {}

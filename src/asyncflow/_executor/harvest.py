@@ -109,6 +109,7 @@ def _record(place: tuple[Execution, int]) -> OpResult:
         needs=frame.needs_of(i),
         waits=waits,
         tries=tries,
+        reason=frame.reasons.get(i),
     )
 
 
@@ -142,7 +143,9 @@ def value_of(frame: Execution, *, single: bool) -> Any:  # noqa: ANN401 — what
     status = ending.status_of(frame)
     if status is RunStatus.SUCCEEDED:
         if single and frame.status[frame.plan.output] != SUCCEEDED:
-            raise OpSkipped(f"{frame.plan.name} skipped itself and has no value; `try_run` gives its status")
+            why = frame.reasons.get(frame.plan.output)
+            told_why = f" ({why})" if why else ""
+            raise OpSkipped(f"{frame.plan.name} skipped itself{told_why} and has no value; `try_run` gives its status")
         return output_of(frame)
     if status is RunStatus.CANCELED:
         reason = run.reason

@@ -14,7 +14,7 @@ from asyncflow._executor.ending import interrupt, settle, stop
 from asyncflow._executor.retrying import tried_again
 from asyncflow._executor.telling import tell_ended
 from asyncflow._executor.traces import noted, trimmed
-from asyncflow.errors import OpAborted, SelfCancelled
+from asyncflow.errors import OpAborted, SelfCancelled, Skip
 
 if TYPE_CHECKING:
     from asyncflow._executor.engine import Engine
@@ -53,6 +53,9 @@ def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float, *,
         interrupt(engine, frame.run, error)
     elif issubclass(kind, asyncio.CancelledError) and frame.closed:
         frame.cancel(i)
+    elif issubclass(kind, Skip):
+        node_skipped(frame, i, error)
+        engine.advance(frame, now)
     else:
         failure = as_failure(frame.key(i), error)
         again = failure is error and not final and not frame.closed
@@ -87,6 +90,14 @@ def node_failed(engine: Engine, frame: Execution, i: int, error: Exception, now:
     frame.fail(i, error)
     if frame.run.options.on_error == "fail_fast" and not frame.tolerated(i) and frame is frame.run.root:
         stop(engine, frame.run)
+
+
+def node_skipped(frame: Execution, i: int, skip: BaseException) -> None:
+    """A node has nothing to give: its dependents skip, as far as they need it."""
+    reason = getattr(skip, "reason", "")
+    if reason:
+        frame.reasons[i] = str(reason)
+    frame.skip(i)
 
 
 def as_failure(key: str, error: BaseException) -> Exception:
