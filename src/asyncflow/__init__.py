@@ -19,6 +19,7 @@ from asyncflow._authoring import UnusedResultWarning, apply, each, use, when
 from asyncflow._limits import Blocker, Explanation, Snapshot
 from asyncflow._plan import Plan
 from asyncflow.concurrency import ConcurrencyConfig
+from asyncflow.context import OpContext, context
 from asyncflow.deployment import Deployment
 from asyncflow.doors import default_deployment
 from asyncflow.errors import (
@@ -55,7 +56,9 @@ from asyncflow.events import (
     LimitResumed,
     NeverFits,
     OpBlocked,
+    OpEmitted,
     OpEnded,
+    OpProgress,
     OpRetried,
     OpStarted,
     OpUnblocked,
@@ -109,7 +112,10 @@ __all__ = [
     "NeverFits",
     "OpAborted",
     "OpBlocked",
+    "OpContext",
+    "OpEmitted",
     "OpEnded",
+    "OpProgress",
     "OpResult",
     "OpRetried",
     "OpSkipped",
@@ -159,6 +165,7 @@ __all__ = [
     "TracingError",
     "UnusedResultWarning",
     "apply",
+    "context",
     "default_deployment",
     "each",
     "graph",

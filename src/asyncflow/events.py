@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from asyncflow.results import OpStatus, RunStatus
 
@@ -101,6 +103,24 @@ class OpEnded(RunEvent):
 
     key: str
     status: OpStatus
+
+
+@dataclass(frozen=True, slots=True)
+class OpProgress(RunEvent):
+    """An op told how far it is: `context().progress(done, total)`."""
+
+    key: str
+    done: float
+    total: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpEmitted(RunEvent):
+    """An op told something of its own: `context().emit(kind, **data)`."""
+
+    key: str
+    kind: str
+    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

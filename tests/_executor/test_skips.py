@@ -97,7 +97,8 @@ def test_dependents_skip_as_far_as_they_need_it() -> None:
         RunStatus.SUCCEEDED,
         {
             "skip": "SKIPPED", "give": "SUCCEEDED", "add": "SKIPPED", "add#2": "SKIPPED", "give#2": "SKIPPED",
-            "give#3": "SUCCEEDED", "total": "SUCCEEDED", "other": "SKIPPED", "total#2": "SKIPPED", "give#4": "SUCCEEDED",
+            "give#3": "SUCCEEDED", "total": "SUCCEEDED", "other": "SKIPPED", "total#2": "SKIPPED",
+            "give#4": "SUCCEEDED",
         },
     )  # fmt: skip
     assert result.output == [2, 3]
