@@ -33,6 +33,7 @@ class OpContext:
         self.run_id: str = frame.run.id
         self.key: str = frame.key(i)
         self.attempt: int = attempt_of(frame, i)
+        self._live()
 
     @property
     def map_key(self) -> str | None:
@@ -165,6 +166,4 @@ def context() -> OpContext:
         raise ConfigurationError(
             "context() was called outside of an op: it tells about the op whose body, task or thread it is called in"
         )
-    found = OpContext(claim)
-    found._live()
-    return found
+    return OpContext(claim)
