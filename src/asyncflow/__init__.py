@@ -51,6 +51,7 @@ from asyncflow.errors import (
 from asyncflow.events import (
     Event,
     EventsDropped,
+    HookFailed,
     LimitChanged,
     LimitPaused,
     LimitResumed,
@@ -77,6 +78,7 @@ from asyncflow.events import (
     StuckResource,
 )
 from asyncflow.graph import Graph, graph
+from asyncflow.hooks import HookInfo, Hooks
 from asyncflow.op import AsyncOp, SyncOp, op
 from asyncflow.options import PER_VALUE, TagLimit
 from asyncflow.results import Attempt, OpResult, OpStatus, Outcome, RunResult, RunStatus
@@ -104,6 +106,9 @@ __all__ = [
     "Explanation",
     "Failure",
     "Graph",
+    "HookFailed",
+    "HookInfo",
+    "Hooks",
     "InputError",
     "LeaseLost",
     "LimitChanged",

@@ -124,6 +124,15 @@ class OpEmitted(RunEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class HookFailed(RunEvent):
+    """A hook raised, or took too long. Nothing else is changed by it. `key` is None for a hook of the run."""
+
+    key: str | None
+    hook: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class StuckOp(RunEvent):
     """An op was cancelled and still runs after `cancel_grace` seconds; what it holds stays counted."""
 

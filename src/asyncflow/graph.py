@@ -19,6 +19,7 @@ from asyncflow._authoring import (
 from asyncflow._plan import Plan, freeze
 from asyncflow.deployment import Deployment
 from asyncflow.errors import PlanError
+from asyncflow.hooks import Hooks
 from asyncflow.options import UNSET, OnError, OnFull, RunOptions, TagLimit, Unset
 from asyncflow.results import RunResult
 from asyncflow.retry import Retry
@@ -95,6 +96,7 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
         op_retry: Retry | None | Unset = UNSET,
         resume_from: RunResult[Any] | None | Unset = UNSET,
         timeout: float | timedelta | None | Unset = UNSET,
+        hooks: Hooks | None | Unset = UNSET,
         name: str | Unset = UNSET,
         map_key: Callable[[Any], str] | None | Unset = UNSET,
     ) -> Self:
@@ -121,6 +123,7 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
             resume_from: The result of an earlier run of this graph with the same inputs: what succeeded in it is not
                 run again (REUSED), all else is.
             timeout: Seconds that a run may take once it is RUNNING; for a nested graph, its ops together.
+            hooks: What is told how its runs went.
             name: What its keys begin with, instead of the function's name.
             map_key: In an `each`, names the items by their value instead of by their index.
 
@@ -143,6 +146,7 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
             op_retry=op_retry,
             resume_from=resume_from,
             timeout=timeout,
+            hooks=hooks,
         )
         return self._copy(
             definition=self.definition.changed(name=name, options=options),
@@ -250,6 +254,7 @@ def graph(
     wait_timeout: float | timedelta | None = None,
     op_retry: Retry | None = None,
     timeout: float | timedelta | None = None,
+    hooks: Hooks | None = None,
 ) -> GraphDecorator: ...
 def graph(  # noqa: PLR0913 — all by name, each an option of its own
     fn: Callable[..., Any] | None = None,
@@ -272,6 +277,7 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
     wait_timeout: float | timedelta | None = None,
     op_retry: Retry | None = None,
     timeout: float | timedelta | None = None,
+    hooks: Hooks | None = None,
 ) -> Any:
     """Makes a graph of a function whose body calls ops.
 
@@ -299,6 +305,7 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
         wait_timeout: Seconds a run may be QUEUED before it is refused.
         op_retry: How its ops that have no `retry` of their own are tried again.
         timeout: Seconds that a run may take once it is RUNNING; for a nested graph, its ops together.
+        hooks: What is told how its runs went.
 
     Returns:
         The graph.
@@ -335,6 +342,7 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
         wait_timeout=wait_timeout,
         op_retry=op_retry,
         timeout=timeout,
+        hooks=hooks,
     )
 
     def decorate(function: Callable[..., Any]) -> Graph[..., Any]:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, Self, TypeAlias, cast, get_args
 
 from asyncflow.errors import ConfigurationError, did_you_mean
+from asyncflow.hooks import Hooks, check_hooks
 from asyncflow.ids import check_name
 from asyncflow.retry import Retry, check_retry
 
@@ -258,6 +259,7 @@ class OpOptions:
     expected: float | None = None
     retry: Retry | None = None
     timeout: float | None = None
+    hooks: Hooks | None = None
 
     def merged(
         self,
@@ -268,6 +270,7 @@ class OpOptions:
         expected: float | None | Unset = UNSET,
         retry: Retry | None | Unset = UNSET,
         timeout: float | timedelta | None | Unset = UNSET,
+        hooks: Hooks | None | Unset = UNSET,
     ) -> Self:
         """Returns a copy with what was given: tags merge by key, all else replaces."""
         changes: dict[str, Any] = {}
@@ -283,6 +286,8 @@ class OpOptions:
             changes["retry"] = check_retry(retry)
         if timeout is not UNSET:
             changes["timeout"] = check_timeout(timeout)
+        if hooks is not UNSET:
+            changes["hooks"] = check_hooks(hooks)
         return replace(self, **changes) if changes else self
 
 
@@ -308,6 +313,7 @@ class RunOptions:
     singleton: bool = False
     wait_timeout: float | None = None
     op_retry: Retry | None = None
+    hooks: Hooks | None = None
     timeout: float | None = None
 
     def merged(self, **changes: object) -> Self:
@@ -367,6 +373,7 @@ _RUN_CHECKS: Final[Mapping[str, Callable[[object], Any]]] = MappingProxyType(
         "singleton": lambda value: check_flag(value, field="singleton"),
         "wait_timeout": lambda value: check_timeout(value, field="wait_timeout"),
         "timeout": check_timeout,
+        "hooks": check_hooks,
         "op_retry": lambda value: check_retry(value, field="op_retry"),
     }
 )

@@ -7,7 +7,7 @@ import asyncio
 import anyio
 import pytest
 
-from asyncflow import Deployment, Retry, TagLimit, apply, each, graph, op, when
+from asyncflow import Deployment, Hooks, Retry, TagLimit, apply, each, graph, op, when
 from asyncflow.testing import run_virtual
 from tests.faults.injection import cancelled_at
 
@@ -138,7 +138,23 @@ def timed() -> list[object]:
     return [slow.settled(1), part.settled(), nap(nap(nap(4)))]
 
 
-KINDS = [chain, wide, threads, children, mapped, branching, tolerant, failing_fast, nested, retried, timed]
+async def slowly(info: object) -> None:
+    await anyio.sleep(0.25)
+
+
+def wrongly(info: object) -> None:
+    raise ValueError(info)
+
+
+HOOKS = Hooks(on_success=slowly, on_failure=wrongly, on_retry=slowly, on_cancel=slowly)
+
+
+@graph(hooks=HOOKS)
+def hooked() -> list[object]:
+    return [nap.options(hooks=HOOKS)(1), shaky.options(hooks=HOOKS).settled(2), careful.options(hooks=HOOKS)(3)]
+
+
+KINDS = [chain, wide, threads, children, mapped, branching, tolerant, failing_fast, nested, retried, timed, hooked]
 
 
 async def leftovers(steps: tuple[int, ...], kind) -> tuple[bool, int]:
@@ -170,7 +186,9 @@ def test_a_cancellation_before_any_step_leaves_nothing_behind(kind) -> None:
     assert step > 3
 
 
-@pytest.mark.parametrize("kind", [wide, children, mapped, retried, timed], ids=lambda kind: kind.definition.name)
+@pytest.mark.parametrize(
+    "kind", [wide, children, mapped, retried, timed, hooked], ids=lambda kind: kind.definition.name
+)
 def test_a_second_cancellation_during_clean_up_leaves_nothing_behind(kind) -> None:
     """For pairs n < m: cancel before step n and again before step m."""
     _, count = run_virtual(leftovers, (10**9,), kind)

@@ -206,6 +206,7 @@ _OF_RUN: Final = (
     "conflict_key",
     "singleton",
     "wait_timeout",
+    "hooks",
 )
 _DEFAULTS: Final = RunOptions()
 

@@ -41,12 +41,16 @@ def settle(engine: Engine, frame: Execution) -> None:
         frame.close()
     if frame.parent is None and frame.run.shelf is not None and not shelf_closed(engine, frame):
         return
+    if frame.hooking is not None and not frame.hooking.over(decided(frame)):
+        return
     frame.finished = True
     frame.ended_at = engine.clock()
     if frame.timed:
         frame.close_times()
     run = frame.run
     run.executions.remove(frame)
+    if frame.hooking is not None and frame.plan.hooked:
+        engine.observers.serve_hooks(-1)
     if not engine.broken:
         for limit in frame.own_limits():
             engine.core.drop(limit)
@@ -82,12 +86,22 @@ def _resettle(engine: Engine, frame: Execution) -> None:
     settle(engine, frame)
 
 
+def decided(frame: Execution) -> RunStatus:
+    """Decides once what an execution came to; its hooks are told, and nothing changes it any more."""
+    if frame.parent is not None:
+        return status_of(frame)
+    run = frame.run
+    if run.decided is None:
+        run.decided = RunStatus.CANCELED
+        if run.status is not RunStatus.CANCELING:
+            failed = frame.failed() or frame.overdue or run.interrupt
+            run.decided = RunStatus.FAILED if failed else RunStatus.SUCCEEDED
+    return run.decided
+
+
 def _finish_run(engine: Engine, run: RunState) -> None:
     run.ended_at = run.root.ended_at
-    if run.status is RunStatus.CANCELING:
-        run.status = RunStatus.CANCELED
-    else:
-        run.status = RunStatus.FAILED if run.root.failed() or run.root.overdue or run.interrupt else RunStatus.SUCCEEDED
+    run.status = decided(run.root)
     if run.grace is not None:
         run.grace.cancel()
     del engine.runs[run.id]
@@ -109,7 +123,7 @@ def cancel(engine: Engine, run: RunState, reason: str | None) -> None:
     """Somebody wants the run to end. Idempotent; the first reason stays."""
     if run.status is RunStatus.QUEUED:
         withdraw_run(engine, run)
-    elif run.status is not RunStatus.RUNNING or timed_out(run.root):
+    elif run.status is not RunStatus.RUNNING or run.decided is not None or timed_out(run.root):
         return
     run.status = RunStatus.CANCELING
     run.reason = reason
@@ -192,6 +206,8 @@ def withdraw(engine: Engine, frame: Execution, i: int, now: float) -> None:
     """An op that waits, or was admitted and has not started, will not start."""
     withdrawn(engine, frame, i, now)
     frame.cancel(i)
+    if frame.hooking is not None and i in frame.trials:
+        frame.hooking.op_ended(i)
 
 
 def withdrawn(engine: Engine, frame: Execution, i: int, now: float) -> None:

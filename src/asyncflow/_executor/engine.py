@@ -20,6 +20,7 @@ from asyncflow._executor.block import Block
 from asyncflow._executor.demands import demand_of, limits_of, resolve, run_pools
 from asyncflow._executor.deployment_state import DeploymentState
 from asyncflow._executor.execution import Execution
+from asyncflow._executor.hooking import watch
 from asyncflow._executor.inline import evaluate
 from asyncflow._executor.outcome import node_failed
 from asyncflow._executor.resuming import go_on, past_of
@@ -133,6 +134,7 @@ class Engine:
         run_queue.heed_conflicts(self, run)
         self.runs[run_id] = run
         run.executions.append(run.root)
+        watch(self, run.root, options.hooks, home.hooks)
         try:
             run.root.inputs = inputs
             if past is None:
@@ -174,6 +176,7 @@ class Engine:
         child.alias = alias
         child.default_retry = outer.op_retry(outer.nodes[i].scope) if options.op_retry is None else options.op_retry
         resolve(self, child)
+        watch(self, child, options.hooks)
         outer.descendants.append(child)
         run.children.setdefault(parent, []).append(child)
         self._begin(child, inputs, options.timeout)

@@ -19,6 +19,7 @@ from asyncflow._scheduler import RETRYING, STATUS, Frame
 from asyncflow.results import OpStatus
 
 if TYPE_CHECKING:
+    from asyncflow._executor.hooking import Hooking
     from asyncflow._executor.run_state import RunState
     from asyncflow._executor.time_limit import ScopeLimit, TimeLimit
     from asyncflow._executor.trial import Trial
@@ -53,6 +54,7 @@ class Execution(Frame):
         "extra_demands",
         "failed_in_time",
         "finished",
+        "hooking",
         "inputs",
         "open",
         "orders",
@@ -100,6 +102,7 @@ class Execution(Frame):
         self.asked: dict[int, Demand] = {}
         self.trials: dict[int, Trial] = {}
         self.default_retry: Retry | None = None
+        self.hooking: Hooking | None = None
         self.timed = plan.timed
         self.time: TimeLimit | None = None
         self.scope_times: dict[int, ScopeLimit] = {}

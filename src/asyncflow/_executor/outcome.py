@@ -88,6 +88,8 @@ def node_failed(engine: Engine, frame: Execution, i: int, error: Exception, now:
         for number, earlier in enumerate(trial.attempts, trial.failed + 1 - len(trial.attempts)):
             noted(error, f"asyncflow: attempt {number} failed with {earlier.error}")
     frame.fail(i, error)
+    if frame.hooking is not None and frame.started[i] is not None:
+        frame.hooking.op_ended(i)
     if frame.run.options.on_error == "fail_fast" and not frame.tolerated(i) and frame is frame.run.root:
         stop(engine, frame.run)
 

@@ -31,9 +31,9 @@ class RunState:
     """What all executions of one run share.
 
     `suspended` and `scopes` have the coroutine and the cancel scope of every op that has suspended; `children` the
-    executions that an op's body runs; `deadlines` the time limits of attempts that have
-    one; `grace` is the timer that reports ops which outlive their cancellation.
-    `interrupt` is a KeyboardInterrupt or SystemExit that an op raised: it ends the run and is raised as itself.
+    executions that an op's body runs; `deadlines` the time limits of attempts that have one; `grace` is the timer that
+    reports ops which outlive their cancellation. `decided` is what it came to, while its hooks run. `interrupt` is a
+    KeyboardInterrupt or SystemExit that an op raised: it ends the run and is raised as itself.
 
     `overrides` and `shared` are what the deployment had when it was submitted: what stands in for which provider, and
     the shelf with the deployment's own resources (None where it was not open). `shelf` has the run's own resources;
@@ -49,6 +49,7 @@ class RunState:
         "conflict",
         "deadline",
         "deadlines",
+        "decided",
         "deployment",
         "ended_at",
         "engine",
@@ -102,6 +103,7 @@ class RunState:
         self.party = party
         self.limits = limits
         self.status = RunStatus.RUNNING
+        self.decided: RunStatus | None = None
         self.reason: str | None = None
         self.interrupt: BaseException | None = None
         self.tags: Mapping[str, str] = {**options.tags, GRAPH_TAG: graph}

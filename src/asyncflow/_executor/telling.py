@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from asyncflow._executor.trial import attempt_of
 from asyncflow._observers import EventStream
+from asyncflow._scheduler import FAILED
 from asyncflow.events import NeverFits, OpBlocked, OpEnded, OpStarted, OpUnblocked, PoolUnlimited, RunBlocked
 from asyncflow.results import RunStatus
 
@@ -28,6 +29,8 @@ def tell_started(engine: Engine, frame: Execution, i: int, claim: Claim, now: fl
 def tell_ended(engine: Engine, frame: Execution, i: int, now: float) -> None:
     """An op ended."""
     engine.observers.tell(OpEnded(now, frame.run.id, frame.run.graph, frame.key(i), frame.op_status(i)))
+    if frame.hooking is not None and frame.status[i] != FAILED:  # a failure was told before it could stop the run
+        frame.hooking.op_ended(i)
 
 
 def tell_notices(engine: Engine, book: LimitBook) -> None:
