@@ -204,12 +204,11 @@ def test_the_log_has_run_op_and_attempt_bound(caplog: pytest.LogCaptureFixture) 
     assert line.startswith("event='fetched'")
     for part in ("run_id='r1'", "graph='crawl'", "op='work[0]'", "attempt=1", "map_key='0'", "size=3"):
         assert part in line
-    with structlog.testing.capture_logs() as lines:
-        structlog.configure(processors=structlog.get_config()["processors"])
-        try:
+    try:
+        with structlog.testing.capture_logs() as lines:
             run_virtual(crawl.run)
-        finally:
-            structlog.reset_defaults()
+    finally:
+        structlog.reset_defaults()
     assert [one for one in lines if one["event"] == "fetched"] == [
         {"event": "fetched", "log_level": "info", "run_id": "r1", "graph": "crawl", "op": "work[0]", "attempt": 1,
          "map_key": "0", "size": 3}
