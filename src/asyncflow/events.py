@@ -54,6 +54,15 @@ class RunStarted(RunEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class RunRetried(RunEvent):
+    """An attempt of a run failed; after so many seconds it is queued again. `errors` are the exceptions' classes."""
+
+    attempt: int
+    delay: float
+    errors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded(RunEvent):
     """A run reached its terminal status."""
 

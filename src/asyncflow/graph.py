@@ -93,6 +93,7 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
         conflict_key: str | None | Unset = UNSET,
         singleton: bool | Unset = UNSET,
         wait_timeout: float | timedelta | None | Unset = UNSET,
+        retry: Retry | None | Unset = UNSET,
         op_retry: Retry | None | Unset = UNSET,
         resume_from: RunResult[Any] | None | Unset = UNSET,
         timeout: float | timedelta | None | Unset = UNSET,
@@ -119,6 +120,7 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
             conflict_key: At most one run of a key is active at a time.
             singleton: True takes the graph's name as the key.
             wait_timeout: Seconds the run may be QUEUED before it is refused.
+            retry: How a run that failed is tried again as a whole, going on where it failed.
             op_retry: How its ops that have no `retry` of their own are tried again.
             resume_from: The result of an earlier run of this graph with the same inputs: what succeeded in it is not
                 run again (REUSED), all else is.
@@ -143,6 +145,7 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
             conflict_key=conflict_key,
             singleton=singleton,
             wait_timeout=wait_timeout,
+            retry=retry,
             op_retry=op_retry,
             resume_from=resume_from,
             timeout=timeout,
@@ -252,6 +255,7 @@ def graph(
     conflict_key: str | None = None,
     singleton: bool = False,
     wait_timeout: float | timedelta | None = None,
+    retry: Retry | None = None,
     op_retry: Retry | None = None,
     timeout: float | timedelta | None = None,
     hooks: Hooks | None = None,
@@ -275,6 +279,7 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
     conflict_key: str | None = None,
     singleton: bool = False,
     wait_timeout: float | timedelta | None = None,
+    retry: Retry | None = None,
     op_retry: Retry | None = None,
     timeout: float | timedelta | None = None,
     hooks: Hooks | None = None,
@@ -303,6 +308,7 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
         conflict_key: At most one run of a key is active at a time.
         singleton: True takes the graph's name as the key.
         wait_timeout: Seconds a run may be QUEUED before it is refused.
+        retry: How a run that failed is tried again as a whole, going on where it failed.
         op_retry: How its ops that have no `retry` of their own are tried again.
         timeout: Seconds that a run may take once it is RUNNING; for a nested graph, its ops together.
         hooks: What is told how its runs went.
@@ -340,6 +346,7 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
         conflict_key=conflict_key,
         singleton=singleton,
         wait_timeout=wait_timeout,
+        retry=retry,
         op_retry=op_retry,
         timeout=timeout,
         hooks=hooks,

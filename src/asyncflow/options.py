@@ -308,6 +308,7 @@ class RunOptions:
     weight: float = 1.0
     run_id: str | None = None
     resume_from: object = None
+    retry: Retry | None = None
     on_full: OnFull = "queue"
     conflict_key: str | None = None
     singleton: bool = False
@@ -374,6 +375,7 @@ _RUN_CHECKS: Final[Mapping[str, Callable[[object], Any]]] = MappingProxyType(
         "wait_timeout": lambda value: check_timeout(value, field="wait_timeout"),
         "timeout": check_timeout,
         "hooks": check_hooks,
+        "retry": check_retry,
         "op_retry": lambda value: check_retry(value, field="op_retry"),
     }
 )

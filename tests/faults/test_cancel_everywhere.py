@@ -154,7 +154,26 @@ def hooked() -> list[object]:
     return [nap.options(hooks=HOOKS)(1), shaky.options(hooks=HOOKS).settled(2), careful.options(hooks=HOOKS)(3)]
 
 
-KINDS = [chain, wide, threads, children, mapped, branching, tolerant, failing_fast, nested, retried, timed, hooked]
+@graph(retry=Retry(max_retries=2, delay=0.25), hooks=HOOKS, timeout=3)
+def again() -> list[object]:
+    return [nap(1), failing(2), careful(3)]
+
+
+KINDS = [
+    chain,
+    wide,
+    threads,
+    children,
+    mapped,
+    branching,
+    tolerant,
+    failing_fast,
+    nested,
+    retried,
+    timed,
+    hooked,
+    again,
+]
 
 
 async def leftovers(steps: tuple[int, ...], kind) -> tuple[bool, int]:
@@ -187,7 +206,7 @@ def test_a_cancellation_before_any_step_leaves_nothing_behind(kind) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [wide, children, mapped, retried, timed, hooked], ids=lambda kind: kind.definition.name
+    "kind", [wide, children, mapped, retried, timed, hooked, again], ids=lambda kind: kind.definition.name
 )
 def test_a_second_cancellation_during_clean_up_leaves_nothing_behind(kind) -> None:
     """For pairs n < m: cancel before step n and again before step m."""

@@ -207,6 +207,7 @@ _OF_RUN: Final = (
     "singleton",
     "wait_timeout",
     "hooks",
+    "retry",
 )
 _DEFAULTS: Final = RunOptions()
 

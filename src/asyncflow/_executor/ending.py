@@ -41,6 +41,8 @@ def settle(engine: Engine, frame: Execution) -> None:
         frame.close()
     if frame.parent is None and frame.run.shelf is not None and not shelf_closed(engine, frame):
         return
+    if frame.parent is None and frame.run.options.retry is not None and tried_again(engine, frame):
+        return
     if frame.hooking is not None and not frame.hooking.over(decided(frame)):
         return
     frame.finished = True
@@ -62,6 +64,16 @@ def settle(engine: Engine, frame: Execution) -> None:
     else:
         _finish_run(engine, run)
     frame.wake_waiters()
+
+
+def tried_again(engine: Engine, root: Execution) -> bool:
+    """Returns whether a run that failed goes on with another attempt, or will when the hooks of its ops have ended."""
+    run = root.run
+    if run.decided is not None or run.status is not RunStatus.RUNNING or not (root.failed() or root.overdue):
+        return False
+    if root.hooking is not None and root.hooking.busy:
+        return True
+    return engine.tried_again(root)
 
 
 def shelf_closed(engine: Engine, frame: Execution) -> bool:
@@ -109,20 +121,27 @@ def _finish_run(engine: Engine, run: RunState) -> None:
         run.home.conflicts[run.conflict].remove(run)
         if not run.home.conflicts[run.conflict]:
             del run.home.conflicts[run.conflict]
+    give_run_back(engine, run)
+    if engine.observers.runs:
+        engine.observers.tell(RunEnded(run.ended_at, run.id, run.graph, run.status))
+
+
+def give_run_back(engine: Engine, run: RunState) -> None:
+    """What a run holds as a whole goes back."""
     if run.grant is not None and not engine.broken:
         engine.buffers.pop(run, None)
         run.home.buffered.pop(run, None)
         engine.core.release(run.grant)
+        run.grant = None
         engine.stale = True
         engine.wake()
-    if engine.observers.runs:
-        engine.observers.tell(RunEnded(run.ended_at, run.id, run.graph, run.status))
 
 
 def cancel(engine: Engine, run: RunState, reason: str | None) -> None:
     """Somebody wants the run to end. Idempotent; the first reason stays."""
     if run.status is RunStatus.QUEUED:
-        withdraw_run(engine, run)
+        if not pause_ended(engine, run):
+            withdraw_run(engine, run)
     elif run.status is not RunStatus.RUNNING or run.decided is not None or timed_out(run.root):
         return
     run.status = RunStatus.CANCELING
@@ -147,12 +166,22 @@ def leave_queue(engine: Engine, run: RunState) -> None:
         run.deadline = None
 
 
+def pause_ended(engine: Engine, run: RunState) -> bool:
+    """Ends the delay of a run that was to be tried again; returns whether there was one."""
+    if run.pause is None:
+        return False
+    run.pause.cancel()
+    run.pause = None
+    run.started_at = run.root.started_at = engine.clock()
+    return True
+
+
 def withdraw_run(engine: Engine, run: RunState) -> None:
     """A queued run will not start: its ghosts are taken back."""
     engine.tick()
     for claim in run.ghosts:
         engine.core.withdraw(claim)
-    run.waited = run.ghosts[0].waits()  # it waited once, whatever the number of ways in which it might have started
+    run.add_wait(run.ghosts[0])  # it waited once, whatever the number of ways in which it might have started
     leave_queue(engine, run)
     run.started_at = run.root.started_at = engine.clock()
     engine.stale = True
@@ -232,6 +261,7 @@ def give_up(engine: Engine, frame: Execution, error: BaseException) -> None:
         defect.__cause__ = error
         frame.run.interrupt = defect
     frame.close()
+    pause_ended(engine, frame.run)
     for i, claim in enumerate(frame.claims):
         if claim is not None:
             frame.claims[i] = None
@@ -254,12 +284,16 @@ async def end_children(engine: Engine, claim: Claim, *, cancel: bool) -> None:
         await outlast(engine, child)
 
 
-async def wait(engine: Engine, frame: Execution) -> None:
-    """Waits for the end of an execution. Whoever stops waiting by being cancelled stops the execution."""
-    if frame.finished:
-        return
+async def wait(engine: Engine, frame: Execution) -> Execution:
+    """Waits for the end of an execution. Whoever stops waiting by being cancelled stops the execution.
+
+    Returns:
+        The execution that ended: of a run that was tried again, the last one.
+    """
+    if frame.latest.finished:
+        return frame.latest
     waiter = engine.loop.create_future()
-    frame.waiters.append(waiter)
+    frame.latest.waiters.append(waiter)
     try:
         await waiter
     except GeneratorExit:  # the caller's coroutine is closed: it cannot wait any more
@@ -269,6 +303,7 @@ async def wait(engine: Engine, frame: Execution) -> None:
         stop_for_caller(engine, frame)
         await outlast(engine, frame)
         raise
+    return frame.latest
 
 
 def stop_for_caller(engine: Engine, frame: Execution) -> None:
@@ -283,9 +318,9 @@ async def outlast(engine: Engine, frame: Execution) -> None:
     """Waits for the end of an execution whatever happens to the one who waits."""
     interrupted: asyncio.CancelledError | None = None
     with CancelScope(shield=True):
-        while not frame.finished:
+        while not frame.latest.finished:
             waiter = engine.loop.create_future()
-            frame.waiters.append(waiter)
+            frame.latest.waiters.append(waiter)
             try:
                 await waiter
             except asyncio.CancelledError as error:  # a native cancel passes shields; it is raised when all is back

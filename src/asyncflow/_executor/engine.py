@@ -24,6 +24,7 @@ from asyncflow._executor.hooking import watch
 from asyncflow._executor.inline import evaluate
 from asyncflow._executor.outcome import node_failed
 from asyncflow._executor.resuming import go_on, past_of
+from asyncflow._executor.run_retrying import run_tried_again
 from asyncflow._executor.run_state import RunState
 from asyncflow._executor.scope_limits import ScopeLimits
 from asyncflow._executor.spawn import spawn
@@ -154,13 +155,14 @@ class Engine:
         """Starts a child of a running op: same run, same limits; keys begin with the op's.
 
         Raises:
-            ConfigurationError: where it is to go on from an earlier run, which only a run of its own can.
+            ConfigurationError: where it is to go on from an earlier run, or has a `retry`: only a run of its own can.
         """
-        if options.resume_from is not None:
-            raise ConfigurationError(
-                f"{plan.name}: resume_from belongs to a whole run; here, inside an op, it would be a child: write"
-                " `.start(…)`, or `.on(deployment).run(…)`"
-            )
+        for name in ("resume_from", "retry"):
+            if getattr(options, name) is not None:
+                raise ConfigurationError(
+                    f"{plan.name}: {name} belongs to a whole run; here, inside an op, it would be a child: write"
+                    " `.start(…)`, or `.on(deployment).run(…)`"
+                )
         outer, i = parent.owner
         run: RunState = outer.run
         limits = ScopeLimits.of(
@@ -307,6 +309,11 @@ class Engine:
         self.spawning = True  # a worker that eager tasks start right here waits for the next turn
         spawn(work(self), name="asyncflow worker")
         self.spawning = False
+
+    def tried_again(self, root: Execution) -> bool:
+        """Nothing of a run runs any more: lets it be tried again, where it failed and has a policy that says so."""
+        policy = root.run.options.retry
+        return policy is not None and run_tried_again(self, root, policy)
 
     def crash(self, error: BaseException) -> None:
         """A defect of asyncflow came up outside of any op: every run ends with it, instead of hanging.

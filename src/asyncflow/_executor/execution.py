@@ -164,6 +164,11 @@ class Execution(Frame):
         for limit in self.scope_times.values():
             limit.close()
 
+    @property
+    def latest(self) -> Execution:
+        """Itself, or where it is a run's, that of the run's last attempt."""
+        return self.run.root if self.parent is None else self
+
     def retrying(self) -> list[tuple[int, Trial]]:
         """Returns the ops that wait to be tried again."""
         return [(i, trial) for i, trial in self.trials.items() if self.status[i] == RETRYING]

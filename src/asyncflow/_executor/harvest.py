@@ -44,6 +44,7 @@ def result_of(frame: Execution) -> RunResult[Any]:
         ended_at=frame.ended_at,
         reason=run.reason,
         record=frame,
+        attempts=run.attempt,
     )
 
 
@@ -75,13 +76,25 @@ def errors_of(frame: Execution) -> tuple[Exception, ...]:
 
 def waits_of(frames: list[Execution], queued: Mapping[str, int]) -> Mapping[str, float]:
     """Returns the seconds waited for each limit, summed exactly in nanoseconds over ops and the run itself."""
+    return {name: ns / NANOSECONDS for name, ns in _summed(frames, queued).items() if ns}
+
+
+def nanoseconds_waited(root: Execution, queued: Mapping[str, int]) -> Mapping[str, int]:
+    """Returns what a run waited for until now, the ops of this attempt included."""
+    frames = [root]
+    for part in frames:
+        frames.extend(part.descendants)
+    return _summed(frames, queued)
+
+
+def _summed(frames: list[Execution], queued: Mapping[str, int]) -> dict[str, int]:
     total: dict[str, int] = dict(queued)
     for frame in frames:
         earlier = [trial.waited for trial in frame.trials.values()]
         for waits in [*frame.waited.values(), *earlier]:
             for name, nanoseconds in waits.items():
                 total[name] = total.get(name, 0) + nanoseconds
-    return {name: nanoseconds / NANOSECONDS for name, nanoseconds in total.items() if nanoseconds}
+    return total
 
 
 def _record(place: tuple[Execution, int]) -> OpResult:

@@ -86,17 +86,23 @@ class Hooking:
             ),
         )
 
-    def told(self, status: RunStatus, *, attempt: int = 1, delay: float | None = None) -> None:
+    def told(
+        self, status: RunStatus, errors: tuple[Exception, ...], *, attempt: int, delay: float | None = None
+    ) -> None:
         """The whole came to an end, or is tried again: its hooks are called."""
         name = _OF_RUNS[status]
         run = self.frame.run
         for hooks in self.whole:
             hook: Hook | None = getattr(hooks, name)
             if hook is not None:
-                errors = errors_of(self.frame) if name in ("on_failure", "on_retry") else ()
                 key = None if self.frame.parent is None else self.frame.prefix.removesuffix("/")
                 info = HookInfo(name, run.id, run.graph, key, status, attempt, errors, delay, run.reason, run.tags)
                 self._call(hook, info)
+
+    @property
+    def busy(self) -> bool:
+        """True while hooks run."""
+        return bool(self._pending) and not self.engine.broken
 
     def over(self, status: RunStatus) -> bool:
         """Returns whether all hooks have ended. Until they have, the execution has not: it is settled again then."""
@@ -105,7 +111,8 @@ class Hooking:
         if not self._ended:
             self._ended = True
             if self.frame.run.rejection is None:
-                self.told(status)
+                errors = errors_of(self.frame) if status is RunStatus.FAILED else ()
+                self.told(status, errors, attempt=self.frame.run.attempt)
         return not self._pending
 
     def _call(self, hook: Hook, info: HookInfo) -> None:
@@ -118,8 +125,9 @@ class Hooking:
         """A hook ended, or is left behind."""
         if call in self._pending:
             self._pending.remove(call)
-            if not self._pending:
-                settle(self.engine, self.frame)
+            frame = self.frame
+            if not self._pending and (frame.closed or not frame.left):  # else its ops are still to come
+                settle(self.engine, frame)
 
     def __repr__(self) -> str:
         return f"<hooks of {self.frame.run.graph}: {len(self._pending)} run>"

@@ -32,8 +32,9 @@ class RunState:
 
     `suspended` and `scopes` have the coroutine and the cancel scope of every op that has suspended; `children` the
     executions that an op's body runs; `deadlines` the time limits of attempts that have one; `grace` is the timer that
-    reports ops which outlive their cancellation. `decided` is what it came to, while its hooks run. `interrupt` is a
-    KeyboardInterrupt or SystemExit that an op raised: it ends the run and is raised as itself.
+    reports ops which outlive their cancellation. `decided` is what it came to, while its hooks run. `attempt` is the
+    number of its attempt, and `pause` the timer until the next one. `interrupt` is a KeyboardInterrupt or SystemExit
+    that an op raised: it ends the run and is raised as itself.
 
     `overrides` and `shared` are what the deployment had when it was submitted: what stands in for which provider, and
     the shelf with the deployment's own resources (None where it was not open). `shelf` has the run's own resources;
@@ -44,6 +45,7 @@ class RunState:
     """
 
     __slots__ = (
+        "attempt",
         "children",
         "close_errors",
         "conflict",
@@ -65,6 +67,7 @@ class RunState:
         "options",
         "overrides",
         "party",
+        "pause",
         "pools",
         "queued_at",
         "reason",
@@ -103,6 +106,8 @@ class RunState:
         self.party = party
         self.limits = limits
         self.status = RunStatus.RUNNING
+        self.attempt = 1
+        self.pause: asyncio.TimerHandle | None = None
         self.decided: RunStatus | None = None
         self.reason: str | None = None
         self.interrupt: BaseException | None = None
@@ -128,6 +133,13 @@ class RunState:
         self.shelf: Shelf | None = None
         self.supplies: dict[Claim, Supply] = {}
         self.close_errors: list[tuple[Execution, ResourceError]] = []
+
+    def add_wait(self, claim: Claim) -> None:
+        """Adds what the run waited for as a whole."""
+        waits = claim.waits()
+        if self.waited:
+            waits = {name: waits.get(name, 0) + self.waited.get(name, 0) for name in (*self.waited, *waits)}
+        self.waited = waits
 
     def own_shelf(self) -> Shelf:
         """Returns what has the run's own resources, made at its first use."""

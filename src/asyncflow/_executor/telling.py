@@ -74,7 +74,7 @@ def _tell_op_blocked(engine: Engine, claim: Claim, now: float) -> bool:
 
 
 def _tell_run_blocked(engine: Engine, run: RunState, now: float) -> bool:
-    if run.status is not RunStatus.QUEUED:
+    if run.status is not RunStatus.QUEUED or run.pause is not None:
         return False
     short = {limit.name: None for claim in run.ghosts for limit in engine.core.short_limits(claim)}
     engine.observers.tell(RunBlocked(now, run.id, run.graph, tuple(short)))
