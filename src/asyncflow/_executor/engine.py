@@ -207,13 +207,8 @@ class Engine:
 
     def advance(self, frame: Execution, now: float) -> None:
         """Evaluates inline nodes until none is left, and claims the ops whose inputs are there."""
-        while frame.inline:
-            batch = frame.inline
-            frame.inline = []
-            for i in batch:
-                if frame.closed:
-                    return
-                evaluate(self, frame, i, now)
+        if frame.inline:
+            self._evaluate_all(frame, now)
         if not frame.ready or frame.closed:
             return
         ready = frame.ready
@@ -229,6 +224,8 @@ class Engine:
             if demand is None:
                 demand = frame.asked.get(i) or demand_of(self, frame, i, now)
                 if demand is None:
+                    if _taken_back(frame, claims):
+                        return
                     continue
             claim = Claim(party, demand, orders[i], (frame, i), parent)
             frame.claims[i] = claim
@@ -245,6 +242,16 @@ class Engine:
             self.fresh.extend(claims)
         if frame.inline or frame.ready:  # a `pool=` function failed, and somebody tolerates that
             self.advance(frame, now)
+
+    def _evaluate_all(self, frame: Execution, now: float) -> None:
+        """Evaluates inline nodes until none is left, or somebody stops the execution."""
+        while frame.inline:
+            batch = frame.inline
+            frame.inline = []
+            for i in batch:
+                if frame.closed:
+                    return
+                evaluate(self, frame, i, now)
 
     def decide(self, now: float) -> None:
         """One round of the admission core; what it grants joins `starts`."""
@@ -327,3 +334,10 @@ class Engine:
         for run in tuple(self.runs.values()):
             for execution in tuple(run.executions):
                 ending.give_up(self, execution, error)
+
+
+def _taken_back(frame: Execution, claims: Sequence[Claim]) -> bool:
+    """Returns whether a failure amid a batch stopped the run: its claims were taken back before they were counted."""
+    if frame.closed:
+        frame.open += len(claims)
+    return frame.closed
