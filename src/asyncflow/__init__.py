@@ -19,6 +19,7 @@ from asyncflow._authoring import UnusedResultWarning, apply, each, use, when
 from asyncflow._limits import Blocker, Explanation, Snapshot
 from asyncflow._plan import Plan
 from asyncflow.concurrency import ConcurrencyConfig
+from asyncflow.context import OpContext, context
 from asyncflow.deployment import Deployment
 from asyncflow.doors import default_deployment
 from asyncflow.errors import (
@@ -43,18 +44,22 @@ from asyncflow.errors import (
     RunTimeout,
     SchemaMismatch,
     SelfCancelled,
+    Skip,
     StalledError,
     TracingError,
 )
 from asyncflow.events import (
     Event,
     EventsDropped,
+    HookFailed,
     LimitChanged,
     LimitPaused,
     LimitResumed,
     NeverFits,
     OpBlocked,
+    OpEmitted,
     OpEnded,
+    OpProgress,
     OpRetried,
     OpStarted,
     OpUnblocked,
@@ -68,11 +73,13 @@ from asyncflow.events import (
     RunEnded,
     RunQueued,
     RunReprioritised,
+    RunRetried,
     RunStarted,
     StuckOp,
     StuckResource,
 )
 from asyncflow.graph import Graph, graph
+from asyncflow.hooks import HookInfo, Hooks
 from asyncflow.op import AsyncOp, SyncOp, op
 from asyncflow.options import PER_VALUE, TagLimit
 from asyncflow.results import Attempt, OpResult, OpStatus, Outcome, RunResult, RunStatus
@@ -100,6 +107,9 @@ __all__ = [
     "Explanation",
     "Failure",
     "Graph",
+    "HookFailed",
+    "HookInfo",
+    "Hooks",
     "InputError",
     "LeaseLost",
     "LimitChanged",
@@ -108,7 +118,10 @@ __all__ = [
     "NeverFits",
     "OpAborted",
     "OpBlocked",
+    "OpContext",
+    "OpEmitted",
     "OpEnded",
+    "OpProgress",
     "OpResult",
     "OpRetried",
     "OpSkipped",
@@ -142,12 +155,14 @@ __all__ = [
     "RunRejected",
     "RunReprioritised",
     "RunResult",
+    "RunRetried",
     "RunStarted",
     "RunStatus",
     "RunTimeout",
     "RunView",
     "SchemaMismatch",
     "SelfCancelled",
+    "Skip",
     "Snapshot",
     "StalledError",
     "StuckOp",
@@ -157,6 +172,7 @@ __all__ = [
     "TracingError",
     "UnusedResultWarning",
     "apply",
+    "context",
     "default_deployment",
     "each",
     "graph",

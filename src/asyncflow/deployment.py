@@ -21,6 +21,7 @@ from asyncflow._executor import CURRENT, DeploymentState, Engine, Overrides, She
 from asyncflow._limits import LimitBook, RunBook
 from asyncflow.concurrency import ConcurrencyConfig
 from asyncflow.errors import ConfigurationError, ResourceError
+from asyncflow.hooks import Hooks, check_hooks
 from asyncflow.ids import check_name
 from asyncflow.live_deployment import LiveDeployment
 from asyncflow.open_deployments import OPEN, open_on
@@ -43,6 +44,7 @@ class Deployment(LiveDeployment):
         max_overtakes: How often a waiter may be passed over before free units are kept for it.
         cancel_grace: Seconds after which an op that was cancelled and still runs is reported.
         drain: True to let runs finish when the deployment is left, instead of cancelling them.
+        hooks: What is told how its runs went.
         validate: `"graph"` checks the inputs of graphs; `"always"` also what goes into ops and comes out of them.
 
     Raises:
@@ -61,6 +63,7 @@ class Deployment(LiveDeployment):
         cancel_grace: float = 5.0,
         drain: bool = False,
         validate: Validate = "graph",
+        hooks: Hooks | None = None,
     ) -> None:
         self.concurrency = ConcurrencyConfig.of(concurrency)
         super().__init__(
@@ -71,6 +74,7 @@ class Deployment(LiveDeployment):
             cancel_grace=cancel_grace,
         )
         self._drain = check_flag(drain, field="drain")
+        self._hooks = check_hooks(hooks)
         self._judges = check_validate(validate) == "always"
         self._opened = False
         self._token: Token[tuple[Deployment, ...]] | None = None
@@ -201,6 +205,7 @@ class Deployment(LiveDeployment):
     def provide(self, home: DeploymentState) -> None:
         """Says what the resources of the next run are, and whether its values are judged. Doors use it."""
         home.judges = self._judges
+        home.hooks = self._hooks
         home.overrides = self.overrides
         if home.shelf is None and self.is_open:
             home.shelf = Shelf(home.engine, run=None, context=self._context)
@@ -302,7 +307,9 @@ class Branch(Deployment):
     """A branch of a deployment: its own limits, in its parent's engine. Made by `Deployment.branch()`."""
 
     def __init__(self, parent: Deployment, name: str, config: ConcurrencyConfig, *, shared: bool) -> None:
-        super().__init__(name, concurrency=config, validate="always" if parent._judges else "graph")
+        super().__init__(
+            name, concurrency=config, validate="always" if parent._judges else "graph", hooks=parent._hooks
+        )
         self.parent = parent
         self.shared = shared
         self._observers = parent._observers

@@ -15,6 +15,7 @@
     ├── RunRejected               the run was refused before it started
     ├── OpTimeout                 one attempt of an op took longer than its `timeout`
     ├── OpSkipped                 the op that was run alone skipped itself
+    ├── Skip                      raised by an op that has nothing to give: it is SKIPPED, and nothing has failed
     ├── SelfCancelled             an op raised CancelledError although nobody cancelled it
     ├── OpAborted                 an op raised something that is not an Exception
     ├── ResourceError             also an ExceptionGroup: what a provider raised while it opened or closed
@@ -123,6 +124,22 @@ class OpTimeout(AsyncflowError):
 
 class OpSkipped(AsyncflowError):
     """The op that was run alone skipped itself, so there is no value to give."""
+
+
+class Skip(AsyncflowError):
+    """Raised by an op, or a function given to `apply`: there is nothing to give. It is SKIPPED, which is no failure.
+
+    What depends on it skips too; a list of which only a part was skipped goes on with the rest.
+
+    Args:
+        reason: Why, for the record.
+
+    >>> raise Skip("no orders today")  # doctest: +SKIP
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class SelfCancelled(AsyncflowError):

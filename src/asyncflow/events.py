@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from asyncflow.results import OpStatus, RunStatus
 
@@ -49,6 +51,15 @@ class RunReprioritised(RunEvent):
 @dataclass(frozen=True, slots=True)
 class RunStarted(RunEvent):
     """A run was admitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRetried(RunEvent):
+    """An attempt of a run failed; after so many seconds it is queued again. `errors` are the exceptions' classes."""
+
+    attempt: int
+    delay: float
+    errors: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +112,33 @@ class OpEnded(RunEvent):
 
     key: str
     status: OpStatus
+
+
+@dataclass(frozen=True, slots=True)
+class OpProgress(RunEvent):
+    """An op told how far it is: `context().progress(done, total)`."""
+
+    key: str
+    done: float
+    total: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpEmitted(RunEvent):
+    """An op told something of its own: `context().emit(kind, **data)`."""
+
+    key: str
+    kind: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HookFailed(RunEvent):
+    """A hook raised, or took too long. Nothing else is changed by it. `key` is None for a hook of the run."""
+
+    key: str | None
+    hook: str
+    error: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from asyncflow._authoring import (
 from asyncflow._plan import Plan, freeze
 from asyncflow.deployment import Deployment
 from asyncflow.errors import PlanError
+from asyncflow.hooks import Hooks
 from asyncflow.options import UNSET, OnError, OnFull, RunOptions, TagLimit, Unset
 from asyncflow.results import RunResult
 from asyncflow.retry import Retry
@@ -92,15 +93,18 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
         conflict_key: str | None | Unset = UNSET,
         singleton: bool | Unset = UNSET,
         wait_timeout: float | timedelta | None | Unset = UNSET,
+        retry: Retry | None | Unset = UNSET,
         op_retry: Retry | None | Unset = UNSET,
         resume_from: RunResult[Any] | None | Unset = UNSET,
+        timeout: float | timedelta | None | Unset = UNSET,
+        hooks: Hooks | None | Unset = UNSET,
         name: str | Unset = UNSET,
         map_key: Callable[[Any], str] | None | Unset = UNSET,
     ) -> Self:
         """Returns a copy with changes: tags merge by key, all else replaces.
 
-        Inside another graph only `max_concurrent`, `tag_concurrency_limits`, `op_retry`, `name` and `map_key` can be
-        set: the others belong to the run.
+        Inside another graph only `max_concurrent`, `tag_concurrency_limits`, `op_retry`, `timeout`, `name` and
+        `map_key` can be set: the others belong to the run.
 
         Args:
             max_concurrent: How many of its ops run at once; None is unlimited, 0 paused.
@@ -116,9 +120,12 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
             conflict_key: At most one run of a key is active at a time.
             singleton: True takes the graph's name as the key.
             wait_timeout: Seconds the run may be QUEUED before it is refused.
+            retry: How a run that failed is tried again as a whole, going on where it failed.
             op_retry: How its ops that have no `retry` of their own are tried again.
             resume_from: The result of an earlier run of this graph with the same inputs: what succeeded in it is not
                 run again (REUSED), all else is.
+            timeout: Seconds that a run may take once it is RUNNING; for a nested graph, its ops together.
+            hooks: What is told how its runs went.
             name: What its keys begin with, instead of the function's name.
             map_key: In an `each`, names the items by their value instead of by their index.
 
@@ -138,8 +145,11 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
             conflict_key=conflict_key,
             singleton=singleton,
             wait_timeout=wait_timeout,
+            retry=retry,
             op_retry=op_retry,
             resume_from=resume_from,
+            timeout=timeout,
+            hooks=hooks,
         )
         return self._copy(
             definition=self.definition.changed(name=name, options=options),
@@ -245,7 +255,10 @@ def graph(
     conflict_key: str | None = None,
     singleton: bool = False,
     wait_timeout: float | timedelta | None = None,
+    retry: Retry | None = None,
     op_retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
+    hooks: Hooks | None = None,
 ) -> GraphDecorator: ...
 def graph(  # noqa: PLR0913 — all by name, each an option of its own
     fn: Callable[..., Any] | None = None,
@@ -266,7 +279,10 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
     conflict_key: str | None = None,
     singleton: bool = False,
     wait_timeout: float | timedelta | None = None,
+    retry: Retry | None = None,
     op_retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
+    hooks: Hooks | None = None,
 ) -> Any:
     """Makes a graph of a function whose body calls ops.
 
@@ -292,7 +308,10 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
         conflict_key: At most one run of a key is active at a time.
         singleton: True takes the graph's name as the key.
         wait_timeout: Seconds a run may be QUEUED before it is refused.
+        retry: How a run that failed is tried again as a whole, going on where it failed.
         op_retry: How its ops that have no `retry` of their own are tried again.
+        timeout: Seconds that a run may take once it is RUNNING; for a nested graph, its ops together.
+        hooks: What is told how its runs went.
 
     Returns:
         The graph.
@@ -327,7 +346,10 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
         conflict_key=conflict_key,
         singleton=singleton,
         wait_timeout=wait_timeout,
+        retry=retry,
         op_retry=op_retry,
+        timeout=timeout,
+        hooks=hooks,
     )
 
     def decorate(function: Callable[..., Any]) -> Graph[..., Any]:

@@ -11,6 +11,7 @@ the type of `.fn`. As a method, an op annotates *self* as a callable: that binds
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
+from datetime import timedelta
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -27,6 +28,7 @@ from typing import (
 
 from asyncflow._authoring import OpDefinition, call_op, check_map_key, define_op, wire_op
 from asyncflow._plan import Plan, freeze
+from asyncflow.hooks import Hooks
 from asyncflow.options import UNSET, OpOptions, PoolOption, RunOptions, Unset
 from asyncflow.retry import Retry
 from asyncflow.typed_doors import Runnable, plain
@@ -64,7 +66,7 @@ class Op(Runnable[P, R_co], Generic[P, R_co]):
     else:
         __call__ = call_op  # without a function between: this is the hot path of wiring
 
-    def options(
+    def options(  # noqa: PLR0913 — all by name, each an option of its own
         self,
         *,
         pool: PoolOption | Unset = UNSET,
@@ -72,6 +74,8 @@ class Op(Runnable[P, R_co], Generic[P, R_co]):
         priority: int | Unset = UNSET,
         expected: float | None | Unset = UNSET,
         retry: Retry | None | Unset = UNSET,
+        timeout: float | timedelta | None | Unset = UNSET,
+        hooks: Hooks | None | Unset = UNSET,
         name: str | Unset = UNSET,
         map_key: Callable[[Any], str] | None | Unset = UNSET,
     ) -> Self:
@@ -84,6 +88,8 @@ class Op(Runnable[P, R_co], Generic[P, R_co]):
             priority: Higher starts first.
             expected: How many seconds it will take, a hint for the order; None for no idea.
             retry: How often and when it is tried again; None follows the graph's `op_retry`.
+            timeout: Seconds that the body of one attempt may take; None is no limit.
+            hooks: What is told how it went.
             name: What its keys begin with, instead of the function's name.
             map_key: In an `each`, names the items by their value instead of by their index.
 
@@ -91,7 +97,7 @@ class Op(Runnable[P, R_co], Generic[P, R_co]):
             ConfigurationError: naming the option that does not fit.
         """
         options = self.definition.options.merged(
-            pool=pool, tags=tags, priority=priority, expected=expected, retry=retry
+            pool=pool, tags=tags, priority=priority, expected=expected, retry=retry, timeout=timeout, hooks=hooks
         )
         return self._copy(
             definition=self.definition.changed(name=name, options=options),
@@ -178,6 +184,8 @@ def op(
     priority: int = 0,
     expected: float | None = None,
     retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
+    hooks: Hooks | None = None,
 ) -> SyncOpDecorator: ...
 @overload
 def op(
@@ -187,8 +195,10 @@ def op(
     priority: int = 0,
     expected: float | None = None,
     retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
+    hooks: Hooks | None = None,
 ) -> OpDecorator: ...
-def op(
+def op(  # noqa: PLR0913 — all by name, each an option of its own
     fn: Callable[..., Any] | None = None,
     /,
     *,
@@ -198,6 +208,8 @@ def op(
     priority: int = 0,
     expected: float | None = None,
     retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
+    hooks: Hooks | None = None,
 ) -> Any:
     """Makes an op of a function: a step of work that runs under limits.
 
@@ -212,6 +224,8 @@ def op(
         priority: Higher starts first.
         expected: How many seconds it will take, a hint for the order.
         retry: How often and when it is tried again; None follows the graph's `op_retry`.
+        timeout: Seconds that the body of one attempt may take; None is no limit.
+        hooks: What is told how it went.
 
     Returns:
         The op.
@@ -228,7 +242,13 @@ def op(
     '<page of a.org>'
     """
     options = OpOptions().merged(
-        pool=pool, tags={} if tags is None else tags, priority=priority, expected=expected, retry=retry
+        pool=pool,
+        tags={} if tags is None else tags,
+        priority=priority,
+        expected=expected,
+        retry=retry,
+        timeout=timeout,
+        hooks=hooks,
     )
 
     def decorate(function: Callable[..., Any]) -> Op[..., Any]:

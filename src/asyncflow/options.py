@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, Self, TypeAlias, cast, get_args
 
 from asyncflow.errors import ConfigurationError, did_you_mean
+from asyncflow.hooks import Hooks, check_hooks
 from asyncflow.ids import check_name
 from asyncflow.retry import Retry, check_retry
 
@@ -113,6 +114,11 @@ def check_seconds(value: object, *, field: str) -> float | None:
     if isinstance(value, float) and value == math.inf:
         return None
     return check_positive(value, field=field)
+
+
+def check_timeout(value: object, *, field: str = "timeout") -> float | None:
+    """Returns a timeout in seconds; None and infinity are none."""
+    return None if value is None else check_seconds(value, field=field)
 
 
 def check_flag(value: object, *, field: str) -> bool:
@@ -252,6 +258,8 @@ class OpOptions:
     priority: int = 0
     expected: float | None = None
     retry: Retry | None = None
+    timeout: float | None = None
+    hooks: Hooks | None = None
 
     def merged(
         self,
@@ -261,6 +269,8 @@ class OpOptions:
         priority: int | Unset = UNSET,
         expected: float | None | Unset = UNSET,
         retry: Retry | None | Unset = UNSET,
+        timeout: float | timedelta | None | Unset = UNSET,
+        hooks: Hooks | None | Unset = UNSET,
     ) -> Self:
         """Returns a copy with what was given: tags merge by key, all else replaces."""
         changes: dict[str, Any] = {}
@@ -274,6 +284,10 @@ class OpOptions:
             changes["expected"] = None if expected is None else check_positive(expected, field="expected")
         if retry is not UNSET:
             changes["retry"] = check_retry(retry)
+        if timeout is not UNSET:
+            changes["timeout"] = check_timeout(timeout)
+        if hooks is not UNSET:
+            changes["hooks"] = check_hooks(hooks)
         return replace(self, **changes) if changes else self
 
 
@@ -281,8 +295,8 @@ class OpOptions:
 class RunOptions:
     """What is tuned on a graph or one of its runs. Made by `@graph(...)` and `.options(...)`; checked there.
 
-    `max_concurrent`, `tag_concurrency_limits` and `op_retry` belong to a graph wherever it stands; the others to the
-    outermost run only.
+    `max_concurrent`, `tag_concurrency_limits`, `op_retry` and `timeout` belong to a graph wherever it stands; the
+    others to the outermost run only.
     """
 
     max_concurrent: int | None = None
@@ -294,11 +308,14 @@ class RunOptions:
     weight: float = 1.0
     run_id: str | None = None
     resume_from: object = None
+    retry: Retry | None = None
     on_full: OnFull = "queue"
     conflict_key: str | None = None
     singleton: bool = False
     wait_timeout: float | None = None
     op_retry: Retry | None = None
+    hooks: Hooks | None = None
+    timeout: float | None = None
 
     def merged(self, **changes: object) -> Self:
         """Returns a copy with the given options checked: tags merge by key, all else replaces.
@@ -355,7 +372,10 @@ _RUN_CHECKS: Final[Mapping[str, Callable[[object], Any]]] = MappingProxyType(
         "on_full": _check_on_full,
         "conflict_key": lambda value: None if value is None else check_name(value, field="conflict_key"),
         "singleton": lambda value: check_flag(value, field="singleton"),
-        "wait_timeout": lambda value: None if value is None else check_seconds(value, field="wait_timeout"),
+        "wait_timeout": lambda value: check_timeout(value, field="wait_timeout"),
+        "timeout": check_timeout,
+        "hooks": check_hooks,
+        "retry": check_retry,
         "op_retry": lambda value: check_retry(value, field="op_retry"),
     }
 )

@@ -120,6 +120,7 @@ class OpResult:
         needs: What it asked of which limit.
         waits: For each limit, the seconds it was BLOCKED because of it; `order` is fitting, but not its turn.
         tries: Where it was tried several times, its attempts: the last hundred.
+        reason: Why it skipped itself, where it said so.
     """
 
     key: str
@@ -133,6 +134,7 @@ class OpResult:
     needs: Mapping[str, int] = field(default_factory=dict[str, int])
     waits: Mapping[str, float] = field(default_factory=dict[str, float])
     tries: tuple[Attempt, ...] = ()
+    reason: str | None = None
 
     @property
     def blocked(self) -> float:
@@ -198,6 +200,7 @@ class RunResult(Generic[R_co]):
         ended_at: When it ended.
         reason: Why it was cancelled, where it was.
         queued_at: When it was submitted.
+        attempts: How often the run was tried; the ops and times are those of its last attempt, the waits of all.
         record: What `resume_from` goes on from; not for users.
         close_errors: What providers raised while they closed resources. It does not change the status.
     """
@@ -214,6 +217,7 @@ class RunResult(Generic[R_co]):
     reason: str | None = None
     queued_at: float = 0.0
     close_errors: tuple[ResourceError, ...] = ()
+    attempts: int = 1
     record: object = field(default=None, repr=False, compare=False)
 
     @property

@@ -15,7 +15,7 @@ here.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
@@ -193,6 +193,27 @@ def next_delay(policy: Retry | None, error: Exception, failed: int, draw: Draw) 
         if told is not None:
             return told
     return policy.computed(failed, draw)
+
+
+def run_delay(policy: Retry, errors: Sequence[Exception], failed: int, draw: Draw) -> float | None:
+    """Returns after how many seconds a run that failed is tried again, or None where it is not.
+
+    It is where every one of its errors is of those that the policy takes, and none of them is a final `Failure`; the
+    longest that `retry_after` tells for one of them counts.
+
+    Raises:
+        Exception: what `on` or `retry_after` raised, or ConfigurationError for a delay that is none.
+    """
+    if failed > policy.max_retries or not all(policy.takes(error) for error in errors):
+        return None
+    told: list[float] = []
+    for error in errors:
+        if issubclass(type(error), Failure) and not cast("Failure", error).allow_retries:
+            return None
+        asked = None if policy.retry_after is None else policy.retry_after(error)
+        seconds = check_delay(asked, field="what Retry.retry_after returned")
+        told.extend([] if seconds is None else [seconds])
+    return max(told) if told else policy.computed(failed, draw)
 
 
 def check_retry(value: object, *, field: str = "retry") -> Retry | None:

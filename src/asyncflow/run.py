@@ -119,7 +119,7 @@ class Run(Generic[R]):
         return executor.run_events(self._engine, self._state, buffer=buffer)
 
     async def _ended(self) -> None:
-        root = self._state.root
+        root = self._state.root  # of the attempt that runs or comes: its waiters are handed on to the next one
         if not root.finished and self._live("await"):
             waiter = self._engine.loop.create_future()
             root.waiters.append(waiter)

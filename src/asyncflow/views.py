@@ -136,6 +136,8 @@ def state_of(engine: Engine, run_id: object) -> RunState:
 
 def explain_run(engine: Engine, run: RunState) -> Explanation:
     """Tells why a run is not admitted; for one that is, why the first of its blocked ops does not start."""
+    if run.pause is not None:
+        return Explanation(run.status, (), (told_delay(engine, run.pause.when()),))
     if run.status is RunStatus.QUEUED:
         return placed(engine.core.explain_ghosts(run.ghosts), run.status)
     for execution in run.executions:

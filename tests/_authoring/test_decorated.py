@@ -125,8 +125,6 @@ def test_what_is_not_built_yet_says_so() -> None:
         op(runs_in="process")(function)
     with pytest.raises(TypeError, match="late"):
         graph(late=True)
-    with pytest.raises(TypeError, match="timeout"):
-        op(timeout=3)
 
 
 @pytest.mark.parametrize(

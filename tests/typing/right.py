@@ -4,9 +4,30 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, assert_type
 
-from asyncflow import Deployment, Graph, Outcome, Run, RunResult, TagLimit, apply, each, graph, op, use, when
+from asyncflow import (
+    Deployment,
+    Failure,
+    Graph,
+    HookInfo,
+    Hooks,
+    Outcome,
+    Retry,
+    RetryRequested,
+    Run,
+    RunResult,
+    Skip,
+    TagLimit,
+    apply,
+    context,
+    each,
+    graph,
+    op,
+    use,
+    when,
+)
 from asyncflow._plan import Plan
 from asyncflow.assets import asset
 
@@ -306,3 +327,35 @@ async def run_assets(urls: list[str]) -> None:
     assert_type(await part.run(), dict[str, Any])
     assert_type((await part.options(max_concurrent=2).try_run()).output, dict[str, Any] | None)
     assert_type(part.needed(), tuple[str, ...])
+
+
+async def heard(info: HookInfo) -> None:
+    assert_type(info.error, BaseException | None)
+
+
+def seconds_asked(error: Exception) -> float | None:
+    return getattr(error, "seconds", None)
+
+
+POLICY = Retry(max_retries=2, delay=timedelta(seconds=1), backoff="linear", jitter="full", retry_after=seconds_asked)
+HOOKS = Hooks(on_success=print, on_failure=heard, on_cancel=lambda info: info.reason)
+
+
+@op(retry=POLICY, timeout=timedelta(seconds=5), hooks=HOOKS)
+async def tried(url: str) -> Page:
+    here = context()
+    assert_type(here.attempt, int)
+    assert_type(here.map_key, str | None)
+    here.progress(1, 2)
+    here.emit("page", url=url)
+    await here.release("web")
+    if not url:
+        raise Skip("no url")
+    if url == "busy":
+        raise RetryRequested(delay=2.5, max_retries=9)
+    raise Failure("gone", metadata={"url": url}, allow_retries=False)
+
+
+@graph(retry=Retry(on=(OSError, KeyError)), op_retry=Retry(on=lambda error: bool(error.args)), timeout=60, hooks=HOOKS)
+def tried_runs(urls: list[str]) -> list[Page]:
+    return each(tried.options(retry=None, timeout=None, hooks=None), urls)

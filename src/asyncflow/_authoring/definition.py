@@ -206,6 +206,8 @@ _OF_RUN: Final = (
     "conflict_key",
     "singleton",
     "wait_timeout",
+    "hooks",
+    "retry",
 )
 _DEFAULTS: Final = RunOptions()
 

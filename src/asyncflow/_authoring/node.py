@@ -66,6 +66,7 @@ class Scope:
     max_concurrent: int | None = None
     tag_limits: tuple[TagLimit, ...] = ()
     op_retry: Retry | None = None
+    timeout: float | None = None
 
 
 @dataclass(slots=True, eq=False, repr=False)

@@ -152,8 +152,9 @@ class Wiring:
 
     def scope(self, path: str, options: RunOptions) -> int:
         """Opens the scope of a nested call and returns its number."""
+        limits = options.tag_concurrency_limits
         self.scopes.append(
-            Scope(self.site.scope, path, options.max_concurrent, options.tag_concurrency_limits, options.op_retry)
+            Scope(self.site.scope, path, options.max_concurrent, limits, options.op_retry, options.timeout)
         )
         return len(self.scopes) - 1
 

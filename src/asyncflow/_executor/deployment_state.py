@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from asyncflow._executor.run_state import RunState
     from asyncflow._executor.shelf import Shelf
     from asyncflow._limits import Claim, LimitBook, RunBook
+    from asyncflow.hooks import Hooks
 
 
 class DeploymentState:
@@ -31,6 +32,7 @@ class DeploymentState:
         buffered: The grants of runs that were admitted although all their roots are blocked.
         overrides: What new runs put in the place of which provider.
         shelf: What has the resources that its runs share, while it is open.
+        hooks: Those that are told of all its runs.
         judges: True where the values of ops are judged against their annotations.
     """
 
@@ -38,6 +40,7 @@ class DeploymentState:
         "buffered",
         "conflicts",
         "engine",
+        "hooks",
         "judges",
         "max_queued",
         "name",
@@ -60,6 +63,7 @@ class DeploymentState:
         self.overrides: Overrides = NO_OVERRIDES
         self.shelf: Shelf | None = None
         self.judges = False
+        self.hooks: Hooks | None = None
 
     def __repr__(self) -> str:
         return f"<state of deployment {self.name} queued={len(self.queued)}>"

@@ -20,13 +20,16 @@ from asyncflow._executor.block import Block
 from asyncflow._executor.demands import demand_of, limits_of, resolve, run_pools
 from asyncflow._executor.deployment_state import DeploymentState
 from asyncflow._executor.execution import Execution
+from asyncflow._executor.hooking import watch
 from asyncflow._executor.inline import evaluate
 from asyncflow._executor.outcome import node_failed
 from asyncflow._executor.resuming import go_on, past_of
+from asyncflow._executor.run_retrying import run_tried_again
 from asyncflow._executor.run_state import RunState
 from asyncflow._executor.scope_limits import ScopeLimits
 from asyncflow._executor.spawn import spawn
 from asyncflow._executor.telling import tell_blocked, tell_other_causes, told_deadlock
+from asyncflow._executor.time_limit import TimeLimit, in_time
 from asyncflow._executor.worker import work
 from asyncflow._limits import Admission, Claim, Deadlocked, Limit
 from asyncflow._observers import Observers
@@ -132,6 +135,7 @@ class Engine:
         run_queue.heed_conflicts(self, run)
         self.runs[run_id] = run
         run.executions.append(run.root)
+        watch(self, run.root, options.hooks, home.hooks)
         try:
             run.root.inputs = inputs
             if past is None:
@@ -153,7 +157,7 @@ class Engine:
         Raises:
             ConfigurationError: for options that only a run of its own can have.
         """
-        for name in ("resume_from", "conflict_key", "singleton", "wait_timeout"):
+        for name in ("resume_from", "retry", "conflict_key", "singleton", "wait_timeout"):
             if getattr(options, name):
                 raise ConfigurationError(
                     f"{plan.name}: {name} belongs to a whole run; here, inside an op, it would be a child: write"
@@ -174,16 +178,19 @@ class Engine:
         child.alias = alias
         child.default_retry = outer.op_retry(outer.nodes[i].scope) if options.op_retry is None else options.op_retry
         resolve(self, child)
+        watch(self, child, options.hooks)
         outer.descendants.append(child)
         run.children.setdefault(parent, []).append(child)
-        self._begin(child, inputs)
+        self._begin(child, inputs, options.timeout)
         return child
 
-    def _begin(self, frame: Execution, inputs: Sequence[Any]) -> None:
+    def _begin(self, frame: Execution, inputs: Sequence[Any], seconds: float | None) -> None:
         frame.run.executions.append(frame)
         frame.started_at = self.clock()
         try:
             frame.begin(inputs)
+            if seconds is not None:
+                frame.time, frame.timed = TimeLimit(self, frame, seconds), True
             self.go(frame)
         except BaseException as error:  # noqa: BLE001 — ops' errors never get here: a defect, and no run may be left half begun
             self.crash(error)
@@ -200,17 +207,14 @@ class Engine:
 
     def advance(self, frame: Execution, now: float) -> None:
         """Evaluates inline nodes until none is left, and claims the ops whose inputs are there."""
-        while frame.inline:
-            batch = frame.inline
-            frame.inline = []
-            for i in batch:
-                if frame.closed:
-                    return
-                evaluate(self, frame, i, now)
+        if frame.inline:
+            self._evaluate_all(frame, now)
         if not frame.ready or frame.closed:
             return
         ready = frame.ready
         frame.ready = []
+        if frame.timed:
+            ready = in_time(self, frame, ready, now)
         claims: list[Claim] = []
         party = frame.run.party
         nodes, demands, orders, parent = frame.nodes, frame.demands, frame.orders, frame.parent
@@ -220,6 +224,8 @@ class Engine:
             if demand is None:
                 demand = frame.asked.get(i) or demand_of(self, frame, i, now)
                 if demand is None:
+                    if _taken_back(frame, claims):
+                        return
                     continue
             claim = Claim(party, demand, orders[i], (frame, i), parent)
             frame.claims[i] = claim
@@ -236,6 +242,16 @@ class Engine:
             self.fresh.extend(claims)
         if frame.inline or frame.ready:  # a `pool=` function failed, and somebody tolerates that
             self.advance(frame, now)
+
+    def _evaluate_all(self, frame: Execution, now: float) -> None:
+        """Evaluates inline nodes until none is left, or somebody stops the execution."""
+        while frame.inline:
+            batch = frame.inline
+            frame.inline = []
+            for i in batch:
+                if frame.closed:
+                    return
+                evaluate(self, frame, i, now)
 
     def decide(self, now: float) -> None:
         """One round of the admission core; what it grants joins `starts`."""
@@ -301,6 +317,11 @@ class Engine:
         spawn(work(self), name="asyncflow worker")
         self.spawning = False
 
+    def tried_again(self, root: Execution) -> bool:
+        """Nothing of a run runs any more: lets it be tried again, where it failed and has a policy that says so."""
+        policy = root.run.options.retry
+        return policy is not None and run_tried_again(self, root, policy)
+
     def crash(self, error: BaseException) -> None:
         """A defect of asyncflow came up outside of any op: every run ends with it, instead of hanging.
 
@@ -313,3 +334,10 @@ class Engine:
         for run in tuple(self.runs.values()):
             for execution in tuple(run.executions):
                 ending.give_up(self, execution, error)
+
+
+def _taken_back(frame: Execution, claims: Sequence[Claim]) -> bool:
+    """Returns whether a failure amid a batch stopped the run: its claims were taken back before they were counted."""
+    if frame.closed:
+        frame.open += len(claims)
+    return frame.closed

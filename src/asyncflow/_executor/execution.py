@@ -19,9 +19,12 @@ from asyncflow._scheduler import RETRYING, STATUS, Frame
 from asyncflow.results import OpStatus
 
 if TYPE_CHECKING:
+    from asyncflow._executor.hooking import Hooking
     from asyncflow._executor.run_state import RunState
+    from asyncflow._executor.time_limit import ScopeLimit, TimeLimit
     from asyncflow._executor.trial import Trial
     from asyncflow._limits import Claim, Demand, Limit
+    from asyncflow.errors import RunTimeout
     from asyncflow.options import PoolNeeds
     from asyncflow.retry import Retry
 
@@ -32,7 +35,9 @@ class Execution(Frame):
     `claims` has the claim of every op that waits for limits or runs; `open` is their number, and that of the ops that
     wait to be tried again. `waited` has what each op that was blocked waited for. `answers` has what `pool=` functions
     said, which are asked only once. `trials` has the earlier attempts of ops that failed and were tried again,
-    `default_retry` how ops without a policy are.
+    `default_retry` how ops without a policy are, `reasons` why ops skipped themselves. `timed` is True where it or a
+    nested graph has a time limit: `time` is its own, `scope_times` has those of nested graphs that began. `overdue` is
+    set when its own is over, `failed_in_time` how many failures count that came before.
     """
 
     __slots__ = (
@@ -47,17 +52,24 @@ class Execution(Frame):
         "descendants",
         "ended_at",
         "extra_demands",
+        "failed_in_time",
         "finished",
+        "hooking",
         "inputs",
         "open",
         "orders",
+        "overdue",
         "parent",
         "parent_order",
         "plan_orders",
         "prefix",
+        "reasons",
         "run",
         "scope_limits",
+        "scope_times",
         "started_at",
+        "time",
+        "timed",
         "trials",
         "waited",
         "waiters",
@@ -90,6 +102,13 @@ class Execution(Frame):
         self.asked: dict[int, Demand] = {}
         self.trials: dict[int, Trial] = {}
         self.default_retry: Retry | None = None
+        self.hooking: Hooking | None = None
+        self.timed = plan.timed
+        self.time: TimeLimit | None = None
+        self.scope_times: dict[int, ScopeLimit] = {}
+        self.reasons: dict[int, str] = {}
+        self.overdue: RunTimeout | None = None
+        self.failed_in_time = 0
         self.answers: dict[int, PoolNeeds] = {}
         self.orders: list[Order] = []
         self.plan_orders: list[Order] = self.orders
@@ -106,6 +125,7 @@ class Execution(Frame):
     def grow(self, new: range, rank: float) -> None:
         """A map appended nodes: gives them their places in the tables of this room, and their order."""
         self.claims.extend([None] * len(new))
+        self.timed = self.timed or any(scope.timeout is not None for scope in self.scopes[len(self.scope_limits) :])
         self.scope_limits.extend([None] * (len(self.scopes) - len(self.scope_limits)))
         if self.orders is self.plan_orders:
             self.orders = list(self.orders)
@@ -136,6 +156,18 @@ class Execution(Frame):
                 return found
             current = self.scopes[current].parent
         return self.default_retry
+
+    def close_times(self) -> None:
+        """Neither its own time counts any more, nor that of nested graphs."""
+        if self.time is not None:
+            self.time.close()
+        for limit in self.scope_times.values():
+            limit.close()
+
+    @property
+    def latest(self) -> Execution:
+        """Itself, or where it is a run's, that of the run's last attempt."""
+        return self.run.root if self.parent is None else self
 
     def retrying(self) -> list[tuple[int, Trial]]:
         """Returns the ops that wait to be tried again."""

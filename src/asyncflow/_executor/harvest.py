@@ -44,6 +44,7 @@ def result_of(frame: Execution) -> RunResult[Any]:
         ended_at=frame.ended_at,
         reason=run.reason,
         record=frame,
+        attempts=run.attempt,
     )
 
 
@@ -68,18 +69,32 @@ def output_of(frame: Execution) -> Any:  # noqa: ANN401 — what the graph retur
 def errors_of(frame: Execution) -> tuple[Exception, ...]:
     """Returns the exceptions that count, in the order in which the ops failed."""
     errors = [frame.errors[i] for i in frame.failed()]
+    if frame.overdue is not None:
+        errors.insert(frame.failed_in_time, frame.overdue)
     return tuple([error for error in errors if isinstance(error, Exception)])
 
 
 def waits_of(frames: list[Execution], queued: Mapping[str, int]) -> Mapping[str, float]:
     """Returns the seconds waited for each limit, summed exactly in nanoseconds over ops and the run itself."""
+    return {name: ns / NANOSECONDS for name, ns in _summed(frames, queued).items() if ns}
+
+
+def nanoseconds_waited(root: Execution, queued: Mapping[str, int]) -> Mapping[str, int]:
+    """Returns what a run waited for until now, the ops of this attempt included."""
+    frames = [root]
+    for part in frames:
+        frames.extend(part.descendants)
+    return _summed(frames, queued)
+
+
+def _summed(frames: list[Execution], queued: Mapping[str, int]) -> dict[str, int]:
     total: dict[str, int] = dict(queued)
     for frame in frames:
         earlier = [trial.waited for trial in frame.trials.values()]
         for waits in [*frame.waited.values(), *earlier]:
             for name, nanoseconds in waits.items():
                 total[name] = total.get(name, 0) + nanoseconds
-    return {name: nanoseconds / NANOSECONDS for name, nanoseconds in total.items() if nanoseconds}
+    return total
 
 
 def _record(place: tuple[Execution, int]) -> OpResult:
@@ -107,6 +122,7 @@ def _record(place: tuple[Execution, int]) -> OpResult:
         needs=frame.needs_of(i),
         waits=waits,
         tries=tries,
+        reason=frame.reasons.get(i),
     )
 
 
@@ -140,7 +156,9 @@ def value_of(frame: Execution, *, single: bool) -> Any:  # noqa: ANN401 — what
     status = ending.status_of(frame)
     if status is RunStatus.SUCCEEDED:
         if single and frame.status[frame.plan.output] != SUCCEEDED:
-            raise OpSkipped(f"{frame.plan.name} skipped itself and has no value; `try_run` gives its status")
+            why = frame.reasons.get(frame.plan.output)
+            told_why = f" ({why})" if why else ""
+            raise OpSkipped(f"{frame.plan.name} skipped itself{told_why} and has no value; `try_run` gives its status")
         return output_of(frame)
     if status is RunStatus.CANCELED:
         reason = run.reason
@@ -151,4 +169,6 @@ def value_of(frame: Execution, *, single: bool) -> Any:  # noqa: ANN401 — what
     result = result_of(frame)
     failed = [frame.key(i) for i in frame.failed()]
     names = ", ".join(failed[:5]) + (f" and {len(failed) - 5} more" if len(failed) > 5 else "")
-    raise RunFailed(f"{frame.plan.name}: {len(failed)} of {len(result.ops)} ops failed: {names}", errors, result)
+    told = f"{len(failed)} of {len(result.ops)} ops failed" + (f": {names}" if names else "")
+    late = "" if frame.overdue is None else "it took longer than its timeout; "
+    raise RunFailed(f"{frame.plan.name}: {late}{told}", errors, result)

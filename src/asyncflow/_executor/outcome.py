@@ -14,7 +14,7 @@ from asyncflow._executor.ending import interrupt, settle, stop
 from asyncflow._executor.retrying import tried_again
 from asyncflow._executor.telling import tell_ended
 from asyncflow._executor.traces import noted, trimmed
-from asyncflow.errors import OpAborted, SelfCancelled
+from asyncflow.errors import OpAborted, SelfCancelled, Skip
 
 if TYPE_CHECKING:
     from asyncflow._executor.engine import Engine
@@ -41,8 +41,8 @@ def op_succeeded(engine: Engine, claim: Claim, value: object, now: float) -> Non
         settle(engine, frame)
 
 
-def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float) -> None:
-    """The op of `claim` raised `error`, or was cancelled."""
+def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float, *, final: bool = False) -> None:
+    """The op of `claim` raised `error`, or was cancelled; a `final` failure is not tried again."""
     frame, i = claim.owner
     if frame.finished:
         return  # given up after a defect; nothing is left to tell
@@ -53,9 +53,13 @@ def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float) ->
         interrupt(engine, frame.run, error)
     elif issubclass(kind, asyncio.CancelledError) and frame.closed:
         frame.cancel(i)
+    elif issubclass(kind, Skip):
+        node_skipped(frame, i, error)
+        engine.advance(frame, now)
     else:
         failure = as_failure(frame.key(i), error)
-        if failure is error and not frame.closed and tried_again(engine, frame, i, claim, failure, now):
+        again = failure is error and not final and not frame.closed
+        if again and tried_again(engine, frame, i, claim, failure, now):
             return
         node_failed(engine, frame, i, failure, now)
         engine.advance(frame, now)
@@ -84,8 +88,18 @@ def node_failed(engine: Engine, frame: Execution, i: int, error: Exception, now:
         for number, earlier in enumerate(trial.attempts, trial.failed + 1 - len(trial.attempts)):
             noted(error, f"asyncflow: attempt {number} failed with {earlier.error}")
     frame.fail(i, error)
+    if frame.hooking is not None and frame.started[i] is not None:
+        frame.hooking.op_ended(i)
     if frame.run.options.on_error == "fail_fast" and not frame.tolerated(i) and frame is frame.run.root:
         stop(engine, frame.run)
+
+
+def node_skipped(frame: Execution, i: int, skip: BaseException) -> None:
+    """A node has nothing to give: its dependents skip, as far as they need it."""
+    reason = getattr(skip, "reason", "")
+    if reason:
+        frame.reasons[i] = str(reason)
+    frame.skip(i)
 
 
 def as_failure(key: str, error: BaseException) -> Exception:

@@ -85,5 +85,6 @@ def go_on(frame: Execution, past: Execution, inputs: Sequence[Any]) -> None:
     """Begins an execution with what an earlier one of the same plan achieved."""
     new = take_up(frame, past, inputs)
     frame.claims.extend([None] * len(new))
+    frame.timed = frame.timed or any(scope.timeout is not None for scope in frame.scopes[len(frame.scope_limits) :])
     frame.scope_limits.extend([None] * (len(frame.scopes) - len(frame.scope_limits)))
     frame.orders = [*frame.orders, *past.orders[new.start :]]

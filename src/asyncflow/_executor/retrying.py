@@ -52,6 +52,10 @@ def tried_again(engine: Engine, frame: Execution, i: int, claim: Claim, error: E
         kind = type(error).__name__
         engine.observers.tell(OpRetried(now, run.id, run.graph, frame.key(i), failed, delay, kind))
     trial.until = now + delay
+    if frame.hooking is not None:
+        trial.error = error
+        frame.hooking.op_ended(i, delay=delay)
+        trial.error = None
     if delay > 0:
         trial.timer = engine.loop.call_at(trial.until, try_again, engine, frame, i)
     else:

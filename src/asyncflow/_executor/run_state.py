@@ -13,6 +13,7 @@ from asyncflow.results import RunStatus
 if TYPE_CHECKING:
     from anyio import CancelScope
 
+    from asyncflow._executor.deadline import Deadline
     from asyncflow._executor.deployment_state import DeploymentState
     from asyncflow._executor.engine import Engine
     from asyncflow._executor.execution import Execution
@@ -30,8 +31,10 @@ class RunState:
     """What all executions of one run share.
 
     `suspended` and `scopes` have the coroutine and the cancel scope of every op that has suspended; `children` the
-    executions that an op's body runs; `grace` is the timer that reports ops which outlive their cancellation.
-    `interrupt` is a KeyboardInterrupt or SystemExit that an op raised: it ends the run and is raised as itself.
+    executions that an op's body runs; `deadlines` the time limits of attempts that have one; `grace` is the timer that
+    reports ops which outlive their cancellation. `decided` is what it came to, while its hooks run. `attempt` is the
+    number of its attempt, and `pause` the timer until the next one. `interrupt` is a KeyboardInterrupt or SystemExit
+    that an op raised: it ends the run and is raised as itself.
 
     `overrides` and `shared` are what the deployment had when it was submitted: what stands in for which provider, and
     the shelf with the deployment's own resources (None where it was not open). `shelf` has the run's own resources;
@@ -42,10 +45,13 @@ class RunState:
     """
 
     __slots__ = (
+        "attempt",
         "children",
         "close_errors",
         "conflict",
         "deadline",
+        "deadlines",
+        "decided",
         "deployment",
         "ended_at",
         "engine",
@@ -61,6 +67,7 @@ class RunState:
         "options",
         "overrides",
         "party",
+        "pause",
         "pools",
         "queued_at",
         "reason",
@@ -100,6 +107,9 @@ class RunState:
         self.party = party
         self.limits = limits
         self.status = RunStatus.RUNNING
+        self.attempt = 1
+        self.pause: asyncio.TimerHandle | None = None
+        self.decided: RunStatus | None = None
         self.reason: str | None = None
         self.interrupt: BaseException | None = None
         self.tags: Mapping[str, str] = {**options.tags, GRAPH_TAG: graph}
@@ -116,6 +126,7 @@ class RunState:
         self.ended_at = 0.0
         self.grace: asyncio.TimerHandle | None = None
         self.scopes: dict[Claim, CancelScope] = {}
+        self.deadlines: dict[Claim, Deadline] = {}
         self.suspended: dict[Claim, Suspended] = {}
         self.children: dict[Claim, list[Execution]] = {}
         self.executions: list[Execution] = []
@@ -124,6 +135,13 @@ class RunState:
         self.shelf: Shelf | None = None
         self.supplies: dict[Claim, Supply] = {}
         self.close_errors: list[tuple[Execution, ResourceError]] = []
+
+    def add_wait(self, claim: Claim) -> None:
+        """Adds what the run waited for as a whole."""
+        waits = claim.waits()
+        if self.waited:
+            waits = {name: waits.get(name, 0) + self.waited.get(name, 0) for name in (*self.waited, *waits)}
+        self.waited = waits
 
     def own_shelf(self) -> Shelf:
         """Returns what has the run's own resources, made at its first use."""

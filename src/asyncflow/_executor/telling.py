@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from asyncflow._executor.trial import attempt_of
 from asyncflow._observers import EventStream
+from asyncflow._scheduler import FAILED
 from asyncflow.events import NeverFits, OpBlocked, OpEnded, OpStarted, OpUnblocked, PoolUnlimited, RunBlocked
 from asyncflow.results import RunStatus
 
@@ -28,6 +29,8 @@ def tell_started(engine: Engine, frame: Execution, i: int, claim: Claim, now: fl
 def tell_ended(engine: Engine, frame: Execution, i: int, now: float) -> None:
     """An op ended."""
     engine.observers.tell(OpEnded(now, frame.run.id, frame.run.graph, frame.key(i), frame.op_status(i)))
+    if frame.hooking is not None and frame.status[i] != FAILED:  # a failure was told before it could stop the run
+        frame.hooking.op_ended(i)
 
 
 def tell_notices(engine: Engine, book: LimitBook) -> None:
@@ -71,7 +74,7 @@ def _tell_op_blocked(engine: Engine, claim: Claim, now: float) -> bool:
 
 
 def _tell_run_blocked(engine: Engine, run: RunState, now: float) -> bool:
-    if run.status is not RunStatus.QUEUED:
+    if run.status is not RunStatus.QUEUED or run.pause is not None:
         return False
     short = {limit.name: None for claim in run.ghosts for limit in engine.core.short_limits(claim)}
     engine.observers.tell(RunBlocked(now, run.id, run.graph, tuple(short)))

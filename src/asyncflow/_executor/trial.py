@@ -28,6 +28,7 @@ class Trial:
 
     Attributes:
         failed: How many attempts have failed.
+        error: What the last one raised, until the next one starts.
         attempts: The last of them.
         waited: What all of them waited for, in nanoseconds.
         earlier: The claim of the last one, whose place in order the next one takes.
@@ -36,11 +37,12 @@ class Trial:
         until: When the delay is over.
     """
 
-    __slots__ = ("attempts", "earlier", "failed", "first", "timer", "until", "waited")
+    __slots__ = ("attempts", "earlier", "error", "failed", "first", "timer", "until", "waited")
 
     def __init__(self, earlier: Claim) -> None:
         self.earlier = earlier
         self.failed = 0
+        self.error: BaseException | None = None
         self.first: float | None = None
         self.attempts: deque[Attempt] = deque(maxlen=KEPT)
         self.waited: dict[str, int] = {}
@@ -75,6 +77,8 @@ def stop_trials(frame: Execution, now: float) -> None:
         frame.open -= 1
         frame.ended[i] = now
         frame.cancel(i)
+        if frame.hooking is not None:
+            frame.hooking.op_ended(i)
 
 
 def attempt_of(frame: Execution, i: int) -> int:

@@ -43,7 +43,9 @@ def freeze(wiring: Wiring, *, name: str | None = None) -> Plan:
 
 def freeze_scopes(wiring: Wiring) -> tuple[Scope, ...]:
     """Returns the scopes of what was wired."""
-    return tuple([Scope(s.parent, s.path, s.max_concurrent, tuple(s.tag_limits), s.op_retry) for s in wiring.scopes])
+    return tuple(
+        [Scope(s.parent, s.path, s.max_concurrent, tuple(s.tag_limits), s.op_retry, s.timeout) for s in wiring.scopes]
+    )
 
 
 def freeze_nodes(wired: Sequence[Node], *, output: object, shapes: dict[Shape, int]) -> tuple[PlanNode, ...]:
@@ -157,6 +159,8 @@ def freeze_node(node: Node, successors: tuple[int, ...], readers: int, waits_for
         node.where,
         direct,
         node.refs,
+        0.0,
+        None if op is None else op.options.timeout,
     )
 
 

@@ -69,6 +69,7 @@ class PlanNode:
         where: File and line of the call that wired it.
         direct: The coroutine function of an op all of whose arguments are plain results: called without a detour.
         height: The longest way from here to the end, its own part included, scaled to 1 for the longest of all.
+        timeout: Seconds that one attempt may take; None is no limit.
     """
 
     kind: NodeKind
@@ -97,6 +98,12 @@ class PlanNode:
     direct: Callable[..., Any] | None = None
     refs: bool = False
     height: float = 0.0
+    timeout: float | None = None
+
+    @property
+    def threaded(self) -> bool:
+        """True where its body cannot be cancelled: it runs on a thread."""
+        return self.op is not None and self.op.mode == "thread"
 
     def predecessors(self) -> tuple[int, ...]:
         """Returns the ids of all nodes it waits for, each once."""
@@ -147,6 +154,7 @@ class PlanNode:
             direct=self.direct,
             refs=self.refs,
             height=self.height,
+            timeout=self.timeout,
         )
 
 

@@ -113,6 +113,23 @@ class Plan:
         return list(self.scopes)
 
     @cached_property
+    def timed(self) -> bool:
+        """True where a nested graph has a time limit."""
+        return any(scope.timeout is not None for scope in self.scopes)
+
+    @cached_property
+    def hooked(self) -> bool:
+        """True where an op of it has hooks, items of maps included."""
+        parts: list[Sequence[PlanNode]] = [self.nodes]
+        for nodes in parts:
+            for node in nodes:
+                if node.op is not None and node.op.options.hooks is not None:
+                    return True
+                if node.fragment is not None:
+                    parts.append(node.fragment.nodes)
+        return False
+
+    @cached_property
     def missing(self) -> list[int]:
         """For every node, how many nodes must end before it can start. Copied by each run."""
         return [node.waits_for for node in self.nodes]

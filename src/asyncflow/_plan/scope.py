@@ -18,6 +18,7 @@ class Scope:
         max_concurrent: How many of its ops run at once; None is unlimited.
         tag_limits: Its op-tag limits.
         op_retry: How its ops without a policy of their own are tried again; None: as in the scope around it.
+        timeout: Seconds that its ops may take together; None is no limit.
     """
 
     parent: int | None
@@ -25,6 +26,7 @@ class Scope:
     max_concurrent: int | None
     tag_limits: tuple[TagLimit, ...]
     op_retry: Retry | None = None
+    timeout: float | None = None
 
     @property
     def limited(self) -> bool:
