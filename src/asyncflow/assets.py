@@ -19,10 +19,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final, Literal, NamedTuple, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 from asyncflow._authoring import GraphDefinition, OpDefinition, define_graph, told, user_place
 from asyncflow.errors import ConfigurationError, PlanError, did_you_mean
+from asyncflow.hooks import Hooks
 from asyncflow.op import AsyncOp, Op, OpDecorator, SyncOp, op
 from asyncflow.options import PoolOption, RunOptions
 from asyncflow.retry import Retry
@@ -42,6 +44,8 @@ class AssetOptions(TypedDict, total=False):
     priority: int
     expected: float | None
     retry: Retry | None
+    timeout: float | timedelta | None
+    hooks: Hooks | None
 
 
 @overload
