@@ -49,6 +49,18 @@ def _rules(value: object) -> tuple[TagLimit, ...]:
         raise ValueError(str(error)) from None
 
 
+def run_tag_rules(value: object) -> tuple[TagLimit, ...]:
+    """Returns run-tag rules from `TagLimit`s and from mappings, as a configuration would take them.
+
+    Raises:
+        ConfigurationError: naming the rule that does not fit.
+    """
+    try:
+        return _rules(value)
+    except ValueError as error:
+        raise ConfigurationError(f"tag_concurrency_limits: {error}") from None
+
+
 def _rule(rule: object, number: int) -> TagLimit:
     if isinstance(rule, TagLimit):
         return rule

@@ -128,7 +128,7 @@ class LiveDeployment:
         *,
         max_concurrent_runs: int | None | Unset = UNSET,
         max_queued: int | None | Unset = UNSET,
-        tag_concurrency_limits: Sequence[TagLimit] | Unset = UNSET,
+        tag_concurrency_limits: Sequence[TagLimit | Mapping[str, Any]] | Unset = UNSET,
         default_limit: int | None | Unset = UNSET,
         pools: Mapping[str, Any] | Unset = UNSET,
         max_concurrent_branch_deployment_runs: int | None | Unset = UNSET,
@@ -141,7 +141,7 @@ class LiveDeployment:
         Args:
             max_concurrent_runs: How many runs are admitted at once.
             max_queued: How many runs may wait in the queue.
-            tag_concurrency_limits: The run-tag rules.
+            tag_concurrency_limits: The run-tag rules: `TagLimit`s, or mappings as in a configuration.
             default_limit: For pools nobody gave a limit.
             pools: Limits by pool: a number, or `{"limit": 5, "per_key": 1}`.
             max_concurrent_branch_deployment_runs: The cap over the runs of all branches.
@@ -164,7 +164,8 @@ class LiveDeployment:
         self,
         *,
         max_concurrent_runs: int | None | Unset = UNSET,
-        tag_concurrency_limits: Sequence[TagLimit] | Unset = UNSET,
+        max_queued: int | None | Unset = UNSET,
+        tag_concurrency_limits: Sequence[TagLimit | Mapping[str, Any]] | Unset = UNSET,
         default_limit: int | None | Unset = UNSET,
         pools: Mapping[str, Any] | Unset = UNSET,
         max_concurrent_branch_deployment_runs: int | None | Unset = UNSET,
@@ -176,6 +177,7 @@ class LiveDeployment:
         """
         numbers = self.numbers.tuned(
             max_concurrent_runs=max_concurrent_runs,
+            max_queued=max_queued,
             tag_concurrency_limits=tag_concurrency_limits,
             default_limit=default_limit,
             pools=pools,

@@ -207,6 +207,26 @@ def test_snapshots_show_the_rules_in_force_and_cannot_be_written_to() -> None:
     virtually(scenario, {"runs": {"tag_concurrency_limits": [{"key": "t", "limit": 1}]}})
 
 
+def test_tuning_takes_rules_as_a_configuration_does() -> None:
+    """Mappings and `TagLimit`s mean the same, in `tune` and in `preview`; a wrong one is named and nothing changes."""
+
+    async def scenario(prod: Deployment) -> None:
+        rules: list[dict[str, Any]] = [{"key": "t", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}]
+        await prod.tune(tag_concurrency_limits=rules, max_queued=5)
+        runs = [napping.options(tags={"t": tag}).start(1.0) for tag in "aab"]
+        await turns()
+        assert [run.status.name for run in runs] == ["RUNNING", "QUEUED", "RUNNING"]
+        preview = prod.preview(tag_concurrency_limits=[], max_queued=1)
+        assert [str(place) for place in preview.starts] == [f"run {runs[1].id} of napping"]
+        with pytest.raises(ConfigurationError, match=r"tag_concurrency_limits: rule 0 has no field 'limt'"):
+            await prod.tune(tag_concurrency_limits=[{"key": "t", "limt": 2}])
+        assert [run.status.name for run in runs] == ["RUNNING", "QUEUED", "RUNNING"]
+        for run in runs:
+            await run
+
+    virtually(scenario, {})
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
