@@ -101,6 +101,31 @@ def test_before_the_next_turn_an_explanation_says_so() -> None:
     virtually(scenario, {"pools": {"limits": {"db": 1}}})
 
 
+@op(pool="api")
+async def call_api() -> None:
+    """Asks for another pool than `query`."""
+
+
+@graph
+def two_roots() -> tuple[float, None]:
+    return query(1.0), call_api()
+
+
+def test_two_ways_to_start_are_no_two_reasons() -> None:
+    """Given a run with two roots that lack different pools: the text says that either would do."""
+
+    async def scenario(prod: Deployment) -> None:
+        async with prod.slots({"db": 1, "api": 1}):
+            run = two_roots.start()
+            await turns()
+            said = str(run.explain()).splitlines()
+            assert said[0] == "It is QUEUED; it can start in 2 ways, each of which lacks something:"
+            assert [line.split(",")[0] for line in said[1:3]] == ["  it needs 1 of db", "  it needs 1 of api"]
+        await run
+
+    virtually(scenario, {"pools": {"limits": {"db": 1, "api": 1}}})
+
+
 def test_nobody_is_told_to_raise_what_cannot_be_raised() -> None:
     """Given a run that waits for its conflict key: the end of the other run is proposed, not more of the key."""
 

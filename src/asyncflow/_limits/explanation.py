@@ -80,6 +80,7 @@ class Explanation:
         tried: False where trying everything was too dear: there may be more that would start it.
         changes: The same as data, as far as they are changes of limits, priorities and grants.
         waiting: The op that is explained, where a running run was asked about.
+        ways: With how many different first ops a queued run may start; what is short is told for all of them.
         due: True where something came since the last round, which may start it or change what is said here.
     """
 
@@ -90,11 +91,17 @@ class Explanation:
     changes: tuple[Changes, ...] = ()
     waiting: str = ""
     due: bool = False
+    ways: int = 1
 
     def __str__(self) -> str:
         said = [f"it {one}" for one in self.blockers]
         head = f"It is {self.state.value}{f'; {self.waiting} waits' if self.waiting else ''}"
-        lines = [f"{head}: {said[0]}" if len(said) == 1 else f"{head}, for several reasons:" if said else head]
+        several = (
+            f"; it can start in {self.ways} ways, each of which lacks something:"
+            if self.ways > 1
+            else ", for several reasons:"
+        )
+        lines = [f"{head}: {said[0]}" if len(said) == 1 else f"{head}{several}" if said else head]
         lines += [f"  {one}" for one in said if len(said) > 1]
         if self.unblocked_by:
             lines.append("It would start with " + ", or with ".join(self.unblocked_by))
@@ -128,7 +135,9 @@ def explain(state: State, claims: Sequence[Claim], rehearse: Rehearse) -> Explan
         tried = tried and search.tried
     changes = tuple([one for one in found.values() if one is not None])
     due = state.due or bool(state.arrivals or state.books.risen)
-    return Explanation(waiters[0].state, tuple(blockers.values()), tuple(found), tried, changes, due=due)
+    return Explanation(
+        waiters[0].state, tuple(blockers.values()), tuple(found), tried, changes, due=due, ways=len(set(waiters))
+    )
 
 
 def _blockers(state: State, short: Sequence[Shortage], positions: dict[Limit, int]) -> Iterator[Blocker]:
