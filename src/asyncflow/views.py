@@ -166,6 +166,9 @@ def explain_op(engine: Engine, run: RunState, op_key: object) -> Explanation:
             claim, status = execution.claims[i], execution.op_status(i)
             if claim is not None and status is OpStatus.BLOCKED:
                 return placed(engine.core.explain(claim), status)
+            inside = [block for block in engine.blocks if block.claim.waiting and block.claim.parent is claim]
+            if status is OpStatus.RUNNING and inside:
+                return replace(placed(engine.core.explain(inside[0].claim), status), waiting=inside[0].label)
             if status is OpStatus.RETRYING:
                 return Explanation(status, (), (told_delay(engine, execution.trials[i].until),))
             if run.status is RunStatus.QUEUED and status is OpStatus.WAITING and not node.waits_for:
@@ -177,7 +180,7 @@ def explain_op(engine: Engine, run: RunState, op_key: object) -> Explanation:
 
 def told_delay(engine: Engine, until: float) -> str:
     """Says when an op that failed is tried again."""
-    return f"retrying in {max(0.0, until - engine.clock()):.3g} s"
+    return f"its next attempt, due in {max(0.0, until - engine.clock()):.3g} s"
 
 
 def placed(explanation: Explanation, status: OpStatus | RunStatus) -> Explanation:

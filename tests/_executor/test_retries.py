@@ -158,9 +158,9 @@ def test_nothing_is_held_during_the_delay() -> None:
     held, waiters, told, value = run_virtual(main)
     assert set(held.values()) == {0}
     assert (waiters, value) == ([], 2)
-    assert [one.unblocked_by for one in told] == [("retrying in 5 s",)] * 3
+    assert [one.unblocked_by for one in told] == [("its next attempt, due in 5 s",)] * 3
     assert [one.state for one in told] == [RunStatus.RUNNING, OpStatus.RETRYING, RunStatus.RUNNING]
-    assert "retrying in 5 s" in str(told[1])
+    assert "its next attempt, due in 5 s" in str(told[1])
 
 
 def test_a_retried_op_has_its_old_place_among_its_equals() -> None:

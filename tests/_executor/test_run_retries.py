@@ -145,7 +145,7 @@ def test_nothing_is_held_between_attempts_and_it_is_queued() -> None:
             return between, during, await run, held(deployment)
 
     between, during, value, after = run_virtual(main)
-    assert between == ({}, RunStatus.QUEUED, ("retrying in 6 s",), RunStatus.QUEUED)
+    assert between == ({}, RunStatus.QUEUED, ("its next attempt, due in 6 s",), RunStatus.QUEUED)
     assert (during["db"], value, after) == (1, 1, {})
 
 

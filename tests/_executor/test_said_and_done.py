@@ -101,6 +101,28 @@ def test_before_the_next_turn_an_explanation_says_so() -> None:
     virtually(scenario, {"pools": {"limits": {"db": 1}}})
 
 
+@op
+async def migrating(prod: Deployment) -> None:
+    async with prod.slots("db", label="the migration"):
+        await anyio.sleep(1)
+
+
+def test_an_op_that_waits_for_slots_says_so() -> None:
+    """Given an op that runs and waits for slots in its body: it is RUNNING, and its slots are explained."""
+
+    async def scenario(prod: Deployment) -> None:
+        async with prod.slots("db", label="somebody"):
+            run = migrating.start(prod)
+            await turns()
+            assert str(run.explain("migrating")).splitlines()[0] == (
+                "It is RUNNING; the migration waits: it needs 1 of db, and none is free; somebody holds 1; it is first"
+                " in line."
+            )
+        await run
+
+    virtually(scenario, {"pools": {"limits": {"db": 1}}})
+
+
 @op(pool="api")
 async def call_api() -> None:
     """Asks for another pool than `query`."""
