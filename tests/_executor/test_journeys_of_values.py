@@ -228,3 +228,32 @@ def test_eager_tasks() -> None:
         return await some.run(), anyio.current_time()
 
     assert run_virtual(main) == ([0, 1, 2, 3, 4], 3.0)
+
+
+def test_an_empty_list_inside_a_mapped_graph() -> None:
+    """What follows an `each` over nothing, inside the items of a dynamic `each`, runs once for each item."""
+    calls: list[int] = []
+
+    @op
+    async def listed(n: int) -> list[int]:
+        return list(range(n))
+
+    @op
+    async def same(x: int) -> int:
+        return x
+
+    @op
+    async def total(xs: list[int]) -> int:
+        calls.append(len(xs))
+        return sum(xs)
+
+    @graph
+    def nothing(x: int) -> int:
+        return total(each(same, []))
+
+    @graph
+    def outer(n: int) -> list[int]:
+        return each(nothing, listed(n))
+
+    result = run_virtual(outer.try_run, 3)
+    assert (result.status, result.output, calls) == (RunStatus.SUCCEEDED, [0, 0, 0], [0, 0, 0])

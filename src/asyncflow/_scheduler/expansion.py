@@ -47,9 +47,8 @@ def expand(frame: Frame, i: int, items: Sequence[Any], names: Sequence[str]) -> 
     _expand_chained(frame, i, outputs, names, leads)
     frame.unread((node.items, *fragment.captures))
     last = len(frame.nodes)
-    for j in range(first, last):
-        if frame.status[j] != SUCCEEDED and not frame.missing[j]:
-            frame.arrive(j)
+    for j in [j for j in range(first, last) if frame.status[j] != SUCCEEDED and not frame.missing[j]]:
+        frame.arrive(j)  # an empty list ends right here, and what it sets free has arrived by that
     if not outputs:
         frame.arrive(i)
     return range(first, last)
