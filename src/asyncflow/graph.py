@@ -217,6 +217,7 @@ def graph(fn: Callable[P, R], /) -> Graph[P, R]: ...
 def graph(
     *,
     static: bool = False,
+    late: bool = False,
     name: str | None = None,
     max_concurrent: int | None = None,
     tag_concurrency_limits: Sequence[TagLimit] = (),
@@ -237,6 +238,7 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
     /,
     *,
     static: bool = False,
+    late: bool = False,
     name: str | None = None,
     max_concurrent: int | None = None,
     tag_concurrency_limits: Sequence[TagLimit] = (),
@@ -260,6 +262,8 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
     Args:
         fn: The function. Equal inputs must wire an equal plan, so keep it pure.
         static: True wires it once, at first use, with promises for its inputs too: for hot paths and very large plans.
+        late: True makes it a node where it is called in another graph: it is wired when its inputs are there, so its
+            body may look at them. Where it is run itself it is a plain graph.
         name: What its keys begin with, instead of the function's name.
         max_concurrent: How many of its ops run at once; None is unlimited, 0 paused.
         tag_concurrency_limits: Limits on its ops by their tags.
@@ -313,7 +317,7 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
     )
 
     def decorate(function: Callable[..., Any]) -> Graph[..., Any]:
-        definition = define_graph(function, name=name, static=static, options=options)
+        definition = define_graph(function, name=name, static=static, late=late, options=options)
         bound_to = None if deployment is None else check_deployment(deployment, who="@graph(deployment=…)")
         return Graph[..., Any](definition, deployment=bound_to)
 

@@ -158,9 +158,17 @@ def explain_op(engine: Engine, run: RunState, op_key: object) -> Explanation:
                 return placed(engine.core.explain(claim), status)
             if run.status is RunStatus.QUEUED and status is OpStatus.WAITING and not node.waits_for:
                 return explain_run(engine, run)
-            before = tuple([f"the end of {execution.key(j)}" for j in execution.awaited(i)])
-            return Explanation(status, (), before if status is OpStatus.WAITING else ())
+            return explain_not_blocked(execution, i, status)
     raise ConfigurationError(f"run {run.id} of {run.graph} has no op {op_key!r:.220}{did_you_mean(op_key, keys)}")
+
+
+def explain_not_blocked(execution: Execution, i: int, status: OpStatus) -> Explanation:
+    """Tells what a node waits for that waits for no limit."""
+    if execution.runs_late(i):  # it was wired, and its result is not there yet
+        status, i = OpStatus.RUNNING, execution.unlisted[i]
+    elif status is not OpStatus.WAITING:
+        return Explanation(status, (), ())
+    return Explanation(status, (), tuple([f"the end of {execution.key(j)}" for j in execution.awaited(i)]))
 
 
 def placed(explanation: Explanation, status: OpStatus | RunStatus) -> Explanation:

@@ -9,6 +9,7 @@ from asyncflow._authoring.call import call_graph, call_op, call_settled
 from asyncflow._authoring.callee import Callee, SettledCallee
 from asyncflow._authoring.definition import GraphDefinition, OpDefinition, define_graph, define_op
 from asyncflow._authoring.each import each
+from asyncflow._authoring.graph_node import refuse_too_deep, wire_late
 from asyncflow._authoring.items import check_map_key, item_names
 from asyncflow._authoring.node import Fragment, Node, NodeKind, Ref, Scope
 from asyncflow._authoring.promise import Promise
@@ -40,8 +41,10 @@ __all__ = [
     "each",
     "input_values",
     "item_names",
+    "refuse_too_deep",
     "when",
     "wire_graph",
+    "wire_late",
     "wire_op",
     "wire_open",
 ]

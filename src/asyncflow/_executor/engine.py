@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextvars import Context
-from typing import Any
+from typing import Any, Final
 
 from asyncflow._executor import ending, run_queue
 from asyncflow._executor.block import Block
@@ -33,6 +33,9 @@ from asyncflow._scheduler import BLOCKED
 from asyncflow.errors import ConfigurationError, DeadlockError, RunRejected
 from asyncflow.ids import new_run_id
 from asyncflow.options import RunOptions
+
+MOST_AHEAD: Final = 16
+"""Starts that are due already, from which on a body does not go ahead of the next round."""
 
 
 class Engine:
@@ -197,6 +200,8 @@ class Engine:
             shape = nodes[i].shape
             demand = demands[shape] if shape >= 0 else None
             if demand is None:
+                if nodes[i].graph is not None and self._goes_ahead(frame, i, now):
+                    continue
                 demand = frame.asked.get(i) or demand_of(self, frame, i, now)
                 if demand is None:
                     continue
@@ -215,6 +220,25 @@ class Engine:
             self.fresh.extend(claims)
         if frame.inline or frame.ready:  # a `pool=` function failed, and somebody tolerates that
             self.advance(frame, now)
+
+    def _goes_ahead(self, frame: Execution, i: int, now: float) -> bool:
+        """Lets the body of a graph start before the next round, so that the round sees what it brings.
+
+        What ended to make it ready may have given back what that needs. Where many bodies come at once, or late graphs
+        lie inside each other, bodies wait for the round like ops, so that they cannot put it off for long.
+        """
+        node = frame.nodes[i]
+        if len(self.starts) >= MOST_AHEAD or frame.scopes[node.scope].late:
+            return False
+        claim = Claim(frame.run.party, self.core.demand(()), frame.orders[i], (frame, i), frame.parent)
+        self.core.grant_nothing(claim)
+        frame.claims[i] = claim
+        frame.status[i] = BLOCKED
+        frame.ready_at[i] = now
+        frame.open += 1
+        self.starts.append(claim)
+        self.stale = True
+        return True
 
     def decide(self, now: float) -> None:
         """One round of the admission core; what it grants joins `starts`."""

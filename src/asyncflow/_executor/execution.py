@@ -11,10 +11,11 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextvars import Context
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from asyncflow._authoring import NodeKind
 from asyncflow._executor.scope_limits import ScopeLimits
-from asyncflow._plan import Order, Plan, item_order
+from asyncflow._plan import Order, Plan, item_order, late_order
 from asyncflow._scheduler import STATUS, Frame
 from asyncflow.results import OpStatus
 
@@ -24,11 +25,17 @@ if TYPE_CHECKING:
     from asyncflow.options import PoolNeeds
 
 
+LONGEST_STEM: Final = 32
+"""Parts of an order that what a late graph appends takes over; late graphs deeper inside each other share one place."""
+
+
 class Execution(Frame):
     """One plan while it runs on this loop.
 
     `claims` has the claim of every op that waits for limits or runs, `open` their number. `waited` has what each op
-    that was blocked waited for. `answers` has what `pool=` functions said, which are asked only once.
+    that was blocked waited for. `answers` has what `pool=` functions said, which are asked only once. `stems` has
+    where the items of a map that was appended stand in order, `depth` is the number of late and live bodies around it,
+    and `unlisted` has the bodies that results do not list where they succeeded, with the node that has their result.
     """
 
     __slots__ = (
@@ -39,6 +46,7 @@ class Execution(Frame):
         "claims",
         "context",
         "demands",
+        "depth",
         "descendants",
         "ended_at",
         "extra_demands",
@@ -52,6 +60,8 @@ class Execution(Frame):
         "run",
         "scope_limits",
         "started_at",
+        "stems",
+        "unlisted",
         "waited",
         "waiters",
     )
@@ -82,6 +92,9 @@ class Execution(Frame):
         self.answers: dict[int, PoolNeeds] = {}
         self.orders: list[Order] = []
         self.plan_orders: list[Order] = self.orders
+        self.stems: dict[int, Order] = {}
+        self.unlisted: dict[int, int] = {}
+        self.depth = 0
         self.waited: dict[int, Mapping[str, int]] = {}
         self.open = 0
         self.finished = False
@@ -91,15 +104,34 @@ class Execution(Frame):
         self.calls: dict[tuple[int, str], int] = {}
         self.descendants: list[Execution] = []
 
-    def grow(self, new: range, rank: float) -> None:
-        """A map appended nodes: gives them their places in the tables of this room, and their order."""
+    def grow(self, new: range, i: int) -> None:
+        """Map `i` appended nodes: gives them their places in the tables of this room, and their order."""
+        self._make_room(new)
+        prefix = self.parent_order
+        known = self.stems.get(i)
+        stem = (self.orders[i][len(prefix) + 1],) if known is None else known
+        for j in new:
+            self.orders.append((*prefix, *item_order(self.nodes[j], j, stem)))
+            if known is not None and self.nodes[j].kind is NodeKind.MAP:
+                self.stems[j] = stem
+
+    def grow_late(self, new: range, i: int) -> None:
+        """Likewise for the late graph whose body is node `i`."""
+        self._make_room(new)
+        prefix, nodes = self.parent_order, self.nodes
+        stem = self.orders[i][len(prefix) + 1 :][:LONGEST_STEM]
+        for j in new:
+            node = nodes[j]
+            chain = nodes[node.lead].height if node.lead >= new.start else None
+            self.orders.append((*prefix, *late_order(node, j, stem, chain)))
+            if node.kind is NodeKind.MAP:
+                self.stems[j] = (*stem, -node.height if chain is None else -chain)
+
+    def _make_room(self, new: range) -> None:
         self.claims.extend([None] * len(new))
         self.scope_limits.extend([None] * (len(self.scopes) - len(self.scope_limits)))
         if self.orders is self.plan_orders:
             self.orders = list(self.orders)
-        prefix = self.parent_order
-        for i in new:
-            self.orders.append((*prefix, *item_order(self.nodes[i], i, rank)))
 
     def name_child(self, i: int, plan: Plan, *, single: bool) -> tuple[str, str | None]:
         """Returns prefix and, for an op run alone, the whole key of the next child of op `i`: `parent/child#2`."""
@@ -143,9 +175,10 @@ class Execution(Frame):
         seen = {i}
         todo = [i]
         while todo:
-            node = self.nodes[todo.pop()]
-            before = [*node.sources, *node.after, *([node.gate] if node.gate >= 0 else [])]
-            for j in [*before, *([node.items] if node.items >= 0 else [])]:
+            below = todo.pop()
+            node = self.nodes[below]
+            before = [*node.sources, *node.after, *self.collected.get(below, ())]
+            for j in [*before, *[joint for joint in (node.gate, node.items) if joint >= 0]]:
                 if j not in seen and not self.op_status(j).final:
                     seen.add(j)
                     if self.nodes[j].shown:
@@ -153,6 +186,10 @@ class Execution(Frame):
                     else:
                         todo.append(j)
         return list(found)
+
+    def runs_late(self, i: int) -> bool:
+        """Returns whether node `i` is a late graph that was wired and whose result is not there yet."""
+        return i in self.unlisted and not self.op_status(self.unlisted[i]).final
 
     def needs_of(self, i: int) -> Mapping[str, int]:
         """Returns what op `i` asked of which limit, by the limit's name."""

@@ -29,6 +29,9 @@ def result_of(frame: Execution) -> RunResult[Any]:
         for i, node in enumerate(part.nodes):
             if node.shown or part.status[i] == FAILED:
                 where[part.key(i)] = (part, i)
+        for i in part.unlisted:
+            if part.status[i] == SUCCEEDED:
+                where.pop(part.key(i), None)
     return RunResult(
         run_id=run.id,
         graph=frame.plan.name,

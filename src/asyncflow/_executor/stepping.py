@@ -18,11 +18,11 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncflow._authoring import NodeKind, Ref
+from asyncflow._authoring import Ref
+from asyncflow._executor.body import started
 from asyncflow._executor.current import CURRENT
 from asyncflow._executor.thread import in_thread
 from asyncflow._plan import PlanNode, bound
-from asyncflow.errors import TracingError
 
 if TYPE_CHECKING:
     from asyncflow._executor.execution import Execution
@@ -53,16 +53,16 @@ def first_step(claim: Claim, frame: Execution, node: PlanNode) -> tuple[Coroutin
         values = frame.values
         coroutine = node.direct(*[values[j] for j in node.flat])
     else:
-        coroutine = _called(node, frame)
+        coroutine = _called(claim, node, frame)
     return coroutine, coroutine.send(None)
 
 
-def _called(node: PlanNode, frame: Execution) -> Coroutine[Any, Any, Any]:
-    """Calls an op in general: with constants, names, containers, or on a thread."""
+def _called(claim: Claim, node: PlanNode, frame: Execution) -> Coroutine[Any, Any, Any]:
+    """Calls an op in general: with constants, names, containers, or on a thread; also the body of a graph."""
     op = node.op
-    if op is None or node.kind is not NodeKind.OP:
-        raise TracingError(f"{node.key} is not an op and cannot be started")
     args, kwargs = arguments(node, frame)
+    if op is None:
+        return started(claim, frame, node, args, kwargs)
     coroutine: Coroutine[Any, Any, Any] = (
         op.fn(*args, **kwargs) if op.mode == "async" else in_thread(op.fn, args, kwargs)
     )

@@ -156,6 +156,7 @@ def freeze_node(node: Node, successors: tuple[int, ...], readers: int, waits_for
         node.where,
         direct,
         node.refs,
+        graph=node.graph,
     )
 
 

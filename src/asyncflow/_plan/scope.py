@@ -16,12 +16,14 @@ class Scope:
         path: What its keys begin with: empty for the graph itself, else `sub`, `sub#2/inner`, `sub[]`.
         max_concurrent: How many of its ops run at once; None is unlimited.
         tag_limits: Its op-tag limits.
+        late: How many calls of late graphs it lies in, its own included.
     """
 
     parent: int | None
     path: str
     max_concurrent: int | None
     tag_limits: tuple[TagLimit, ...]
+    late: int = 0
 
     @property
     def limited(self) -> bool:
