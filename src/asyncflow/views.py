@@ -46,6 +46,7 @@ class RunView(NamedTuple):
         started_at: When it was admitted; None while it is queued.
         running: How many of its ops run.
         blocked: How many wait for limits.
+        bodies: How many bodies of live graphs run in it; they hold nothing.
     """
 
     run_id: str
@@ -58,6 +59,7 @@ class RunView(NamedTuple):
     started_at: float | None
     running: int
     blocked: int
+    bodies: int = 0
 
 
 def run_view(run: RunState) -> RunView:
@@ -66,7 +68,8 @@ def run_view(run: RunState) -> RunView:
         return RunView(
             run.id, run.graph, run.home.name, run.status, run.party.priority, run.tags, run.queued_at, None, 0, 0
         )
-    running = sum([execution.count(OpStatus.RUNNING) for execution in run.executions])
+    begun = sum([execution.count(OpStatus.RUNNING) for execution in run.executions])
+    bodies = sum([frame.runs_live(i) for frame, i in [claim.owner for claim in run.suspended]])
     return RunView(
         run_id=run.id,
         graph=run.graph,
@@ -76,8 +79,9 @@ def run_view(run: RunState) -> RunView:
         tags=run.tags,
         queued_at=run.queued_at,
         started_at=run.started_at,
-        running=running,
-        blocked=sum([execution.open for execution in run.executions]) - running,
+        running=begun - bodies,
+        blocked=sum([execution.open for execution in run.executions]) - begun,
+        bodies=bodies,
     )
 
 
@@ -164,6 +168,8 @@ def explain_op(engine: Engine, run: RunState, op_key: object) -> Explanation:
 
 def explain_not_blocked(execution: Execution, i: int, status: OpStatus) -> Explanation:
     """Tells what a node waits for that waits for no limit."""
+    if execution.runs_live(i):
+        return Explanation(status, (), tuple([f"the end of {key}" for key in execution.inside(i)]))
     if execution.runs_late(i):  # it was wired, and its result is not there yet
         status, i = OpStatus.RUNNING, execution.unlisted[i]
     elif status is not OpStatus.WAITING:

@@ -670,7 +670,7 @@ def test_a_recursion_without_end_is_a_plan_error() -> None:
     result = run_virtual(outer.try_run, 0)
     assert result.status is RunStatus.FAILED
     assert [type(error) for error in result.errors] == [PlanError]
-    assert "endless, a late graph called at" in str(result.errors[0])
+    assert "endless, a late graph at" in str(result.errors[0])
     assert "goes no deeper than 500" in str(result.errors[0])
     assert result.ops["nap"].status is OpStatus.SUCCEEDED
     assert max(map(len, map(str, result.errors))) < 1_000

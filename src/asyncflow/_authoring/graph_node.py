@@ -122,7 +122,7 @@ def refuse_too_deep(definition: GraphDefinition, who: str, where: Place, depth: 
     if depth >= DEEPEST:
         kind = "live" if definition.live else "late"
         raise PlanError(
-            f"{definition.name}, a {kind} graph called at {told(where)}, lies inside {depth} other late or live graphs,"
+            f"{definition.name}, a {kind} graph at {told(where)}, lies inside {depth} other late or live graphs,"
             f" and asyncflow goes no deeper than {DEEPEST} ({_short(who)}): give the recursion an end that it reaches"
             " sooner, or write a loop instead"
         )

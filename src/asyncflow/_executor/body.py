@@ -34,14 +34,23 @@ def started(
     if definition is None:
         raise TracingError(f"{node.key} is neither op nor graph and cannot be started")
     _, i = claim.owner
-    depth = frame.depth + frame.scopes[node.scope].late
-    refuse_too_deep(definition, f"{frame.run.graph}/{frame.key(i)}", node.where, depth)
+    refuse_body_too_deep(node, f"{frame.run.graph}/{frame.key(i)}", frame.depth + frame.scopes[node.scope].late)
     if not definition.live:
         return _wired(definition, frame, i, args, kwargs)
     if node.sources:
         args, kwargs = definition.inputs.values(tuple(args), kwargs)
     coroutine: Coroutine[Any, Any, Any] = definition.fn(*args, **kwargs)
     return coroutine
+
+
+def refuse_body_too_deep(node: PlanNode, who: str, depth: int) -> None:
+    """Refuses the body of a graph inside too many others.
+
+    Raises:
+        PlanError: naming the graph and the bound.
+    """
+    if node.graph is not None:
+        refuse_too_deep(node.graph, who, node.where, depth)
 
 
 async def _wired(

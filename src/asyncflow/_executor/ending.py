@@ -182,9 +182,11 @@ def give_up(engine: Engine, frame: Execution, error: BaseException) -> None:
 async def end_children(engine: Engine, claim: Claim, *, cancel: bool) -> None:
     """An op's body has ended before its children: waits for them, after cancelling them where the body raised."""
     frame, _ = claim.owner
-    for child in tuple(frame.run.children.get(claim, ())):
+    while children := frame.run.children.get(claim):  # tasks that the body left behind may start more
+        child = children[0]
         if cancel:
-            stop_execution(engine, child)
+            for other in tuple(children):
+                stop_execution(engine, other)
         await outlast(engine, child)
 
 

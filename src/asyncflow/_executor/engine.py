@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from asyncflow._executor import ending, run_queue
 from asyncflow._executor.block import Block
+from asyncflow._executor.body import refuse_body_too_deep
 from asyncflow._executor.demands import demand_of, limits_of, resolve, run_pools
 from asyncflow._executor.deployment_state import DeploymentState
 from asyncflow._executor.execution import Execution
@@ -125,6 +126,8 @@ class Engine:
         run.deployment = deployment
         run.pools = run_pools(home, plan)
         run.root = Execution(plan, run, context=context, parent=None, order=(), prefix="", limits=limits)
+        if plan.live:
+            run.root.unlisted[0] = 0
         resolve(self, run.root)
         run_queue.heed_conflicts(self, run)
         self.runs[run_id] = run
@@ -141,7 +144,12 @@ class Engine:
     def launch_child(
         self, plan: Plan, inputs: Sequence[Any], *, options: RunOptions, context: Context, parent: Claim, single: bool
     ) -> Execution:
-        """Starts a child of a running op: same run, same limits; keys begin with the op's."""
+        """Starts a child of a running op or live body: same run, same limits; keys begin with the op's.
+
+        Raises:
+            DemandError: where an op asks for more than a limit can ever give; nothing was started.
+            PlanError: for a live graph inside too many others; nothing was started.
+        """
         outer, i = parent.owner
         run: RunState = outer.run
         limits = ScopeLimits.of(
@@ -151,10 +159,14 @@ class Engine:
             rules=options.tag_concurrency_limits,
             path=outer.key(i),
         )
-        prefix, alias = outer.name_child(i, plan, single=single)
+        depth = outer.depth_inside(i)
+        prefix, alias = outer.name_child(i, plan, single=single or plan.live)
+        if plan.live:
+            refuse_body_too_deep(plan.nodes[-1], f"{run.graph}/{alias}", depth)
         order = (*parent.order, len(run.root.descendants))
         child = Execution(plan, run, context=context, parent=parent, order=order, prefix=prefix, limits=limits)
         child.alias = alias
+        child.depth = depth
         resolve(self, child)
         outer.descendants.append(child)
         run.children.setdefault(parent, []).append(child)

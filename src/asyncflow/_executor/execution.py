@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from asyncflow._authoring import NodeKind
 from asyncflow._executor.scope_limits import ScopeLimits
 from asyncflow._plan import Order, Plan, item_order, late_order
-from asyncflow._scheduler import STATUS, Frame
+from asyncflow._scheduler import RUNNING, STATUS, Frame
 from asyncflow.results import OpStatus
 
 if TYPE_CHECKING:
@@ -134,10 +134,13 @@ class Execution(Frame):
             self.orders = list(self.orders)
 
     def name_child(self, i: int, plan: Plan, *, single: bool) -> tuple[str, str | None]:
-        """Returns prefix and, for an op run alone, the whole key of the next child of op `i`: `parent/child#2`."""
+        """Returns prefix and, for an op run alone, the whole key of the next child of op `i`: `parent/child#2`.
+
+        Children of the body of a live graph that is run itself are keyed like the ops of any graph: `child#2`.
+        """
         number = self.calls[i, plan.name] = self.calls.get((i, plan.name), 0) + 1
         name = plan.name if number == 1 else f"{plan.name}#{number}"
-        key = f"{self.key(i)}/{name}"
+        key = name if self.plan.live and self.parent is None else f"{self.key(i)}/{name}"
         return f"{key}/", key if single else None
 
     def wake_waiters(self) -> None:
@@ -186,6 +189,22 @@ class Execution(Frame):
                     else:
                         todo.append(j)
         return list(found)
+
+    def depth_inside(self, i: int) -> int:
+        """Returns how many bodies of late and live graphs lie around what node `i` runs."""
+        node = self.nodes[i]
+        return self.depth + self.scopes[node.scope].late + (node.graph is not None)
+
+    def runs_live(self, i: int) -> bool:
+        """Returns whether node `i` is the body of a live graph, and runs."""
+        graph = self.nodes[i].graph
+        return graph is not None and graph.live and self.status[i] == RUNNING
+
+    def inside(self, i: int) -> list[str]:
+        """Returns the keys of what runs or is blocked inside op or body `i`."""
+        claim = self.claims[i]
+        children = [] if claim is None else self.run.children.get(claim, [])
+        return [child.key(j) for child in children for j, one in enumerate(child.claims) if one is not None]
 
     def runs_late(self, i: int) -> bool:
         """Returns whether node `i` is a late graph that was wired and whose result is not there yet."""

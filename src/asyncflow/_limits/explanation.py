@@ -74,7 +74,8 @@ class Explanation:
                 f"  {one.limit}: needs {one.needed}, {one.free} free{kept}, number {one.position} in line;"
                 f" held by {held or 'nobody'}"
             )
-        lines.extend([f"  would start by {change}" for change in self.unblocked_by])
+        going = self.state.value == "RUNNING" and not self.blockers
+        lines.extend([f"  {'goes on' if going else 'would start'} by {change}" for change in self.unblocked_by])
         if not self.tried:
             lines.append("  so many wait that not everything was tried")
         return "\n".join(lines)
