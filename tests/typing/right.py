@@ -187,7 +187,8 @@ def around(urls: list[str]) -> list[int]:
 async def doors_of_live_graphs(prod: Deployment) -> None:
     assert_type(await agent.run("a", most=1), int)
     assert_type(await agent.try_run("a"), RunResult[int])
-    assert_type(agent.start("a"), Run[int])
+    live: Run[int] = agent.start("a")
+    assert_type(await live, int)
     assert_type(await agent.start("a"), int)
     assert_type(await agent.fn("a"), int)
     assert_type(agent.plan("a"), Plan)

@@ -203,8 +203,21 @@ async def wait(engine: Engine, frame: Execution) -> None:
         raise
     except BaseException:
         stop_for_caller(engine, frame)
-        await outlast(engine, frame)
+        if not left_to_parent(frame):
+            await outlast(engine, frame, insist=frame.parent is None)
         raise
+
+
+def left_to_parent(frame: Execution) -> bool:
+    """Returns whether a child that is stopped is waited for by the end of its parent, and not by who awaits it.
+
+    The parent is being cancelled, and a task that its body started awaits the child. The scope of the body delivers
+    the cancellation in every turn until the body is through, and the body awaits that task: it would spin meanwhile.
+    """
+    if frame.parent is None or not frame.parent.owner[0].closed:
+        return False
+    suspended = frame.run.suspended.get(frame.parent)
+    return suspended is not None and suspended.task is not asyncio.current_task()
 
 
 def stop_for_caller(engine: Engine, frame: Execution) -> None:
@@ -215,8 +228,15 @@ def stop_for_caller(engine: Engine, frame: Execution) -> None:
         stop_execution(engine, frame)
 
 
-async def outlast(engine: Engine, frame: Execution) -> None:
-    """Waits for the end of an execution whatever happens to the one who waits."""
+async def outlast(engine: Engine, frame: Execution, *, insist: bool = True) -> None:
+    """Waits for the end of an execution whatever happens to the one who waits.
+
+    Args:
+        engine: Where it runs.
+        frame: The execution.
+        insist: False gives up at a further native cancellation, which passes shields. That is for children: the end of
+            their parent waits for them in any case, and `asyncio.gather` in a cancelled scope cancels in every turn.
+    """
     interrupted: asyncio.CancelledError | None = None
     with CancelScope(shield=True):
         while not frame.finished:
@@ -225,6 +245,8 @@ async def outlast(engine: Engine, frame: Execution) -> None:
             try:
                 await waiter
             except asyncio.CancelledError as error:  # a native cancel passes shields; it is raised when all is back
+                if not insist:
+                    raise
                 interrupted = error
     if interrupted is not None:
         raise interrupted

@@ -37,12 +37,13 @@ UNAWAITED: Final = (types.CoroutineType, asyncio.Future)
 
 @dataclass(slots=True, eq=False)
 class Suspended:
-    """An op after its first suspension: its coroutine, the future it waits for, and the context it runs in."""
+    """An op after its first suspension: its coroutine, the future it waits for, its context, and the task it is in."""
 
     claim: Claim
     coroutine: Coroutine[Any, Any, Any]
     waiting_for: Any
     context: Context
+    task: asyncio.Task[Any] | None = None
 
 
 def first_step(claim: Claim, frame: Execution, node: PlanNode) -> tuple[Coroutine[Any, Any, Any], Any]:

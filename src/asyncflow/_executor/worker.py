@@ -131,6 +131,7 @@ async def finish_op(engine: Engine, suspended: Suspended, scope: CancelScope) ->
     run = frame.run
     run.scopes[claim] = scope
     run.suspended[claim] = suspended
+    suspended.task = current_task()
     if frame.closed:
         scope.cancel("the run is being cancelled")
     value: object = None
