@@ -355,22 +355,22 @@ def test_an_interrupt_leaves_as_itself(kind: type[BaseException]) -> None:
 
 
 def test_a_body_that_returns_before_its_children_waits_for_them() -> None:
-    """Also for what a task left behind starts later; the value is the body's."""
+    """Also for what a task that it left behind starts meanwhile; the value is the body's."""
 
     @graph
     async def hasty(n: int) -> str:
         async def chain() -> None:
             await nap.run(n)
-            await nap.run(n)
+            await nap.options(name="later").run(n)
 
         tasks.append(asyncio.ensure_future(chain()))
+        tasks.append(asyncio.ensure_future(nap.run(n, 1.5)))
         await nap.run(n, 0.5)
         return "done"
 
-    tasks: list[asyncio.Future[None]] = []
+    tasks: list[asyncio.Future[object]] = []
     result = run_virtual(hasty.try_run, 1)
-    assert (result.output, statuses(result)["nap#2"]) == ("done", "SUCCEEDED")
-    assert result.seconds >= 1.0
+    assert (result.output, result.seconds, statuses(result)["later"]) == ("done", 2.0, "SUCCEEDED")
 
 
 def test_a_body_that_raises_cancels_its_children_first() -> None:
@@ -875,3 +875,61 @@ def test_fifty_bodies_become_ready_in_one_turn() -> None:
 
     result = run_virtual(many.try_run, 50)
     assert (result.output, result.seconds) == ([1] * 50, 2.0)
+
+
+@pytest.mark.parametrize("way", ["gather", "TaskGroup", "anyio"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_cancelled_children_that_clean_up_for_long(way: str, whole: bool) -> None:
+    """The body is cancelled while ops that it gathers shield a clean-up: time goes on, and the run waits for them.
+
+    The scope of the body cancels in every turn of the loop; whoever awaited it in such a turn would spin.
+    """
+
+    @graph
+    async def many(n: int) -> int:
+        if way == "gather":
+            await asyncio.gather(*[careful.run(i) for i in range(n)])
+        elif way == "TaskGroup":
+            async with asyncio.TaskGroup() as group:
+                for i in range(n):
+                    group.create_task(careful.run(i))
+        else:
+            async with anyio.create_task_group() as tasks:
+                for i in range(n):
+                    tasks.start_soon(careful.run, i)
+        return n
+
+    @graph
+    async def around(n: int) -> int:
+        with anyio.move_on_after(1):
+            await many.run(n)
+        return await nap.run(n)
+
+    async def main() -> tuple[str, float, set[str], list[str]]:
+        deployment = Deployment("d")
+        async with deployment:
+            run = (many if whole else around).on(deployment).start(2)
+            if whole:
+                await anyio.sleep(1)
+                await run.cancel()
+            result = await run.result()
+            ended = {r.status.value for key, r in result.ops.items() if "careful" in key}
+            return result.status.value, result.seconds, ended, held(deployment)
+
+    status, seconds, ended, left = run_virtual(main)
+    assert (status, seconds) == (("CANCELED", 1.5) if whole else ("SUCCEEDED", 2.5))
+    assert (ended, left) == ({"CANCELED"}, [])
+
+
+def test_gather_in_a_scope_of_the_body_that_is_cancelled() -> None:
+    """`move_on_after` around `gather`: the body goes on, the ops that still clean up are waited for at its end."""
+
+    @graph
+    async def moves_on(n: int) -> int:
+        with anyio.move_on_after(1):
+            await asyncio.gather(careful.run(n), careful.run(n))
+        return n
+
+    result = run_virtual(moves_on.try_run, 3)
+    assert (result.status, result.output, result.seconds) == (RunStatus.SUCCEEDED, 3, 1.5)
+    assert statuses(result) == {"careful": "CANCELED", "careful#2": "CANCELED"}
