@@ -669,9 +669,9 @@ def test_snapshots_and_explanations_know_bodies() -> None:
 
 
 def test_a_body_that_waits_for_something_outside_does_not_stand_still() -> None:
-    """An event of the user's own: nothing runs, nothing is queued, and the run waits for it."""
+    """Row 27: an event of the user's own. Nothing runs or is queued, and the run waits for it; a cancel ends the wait."""
 
-    async def main() -> tuple[str, int]:
+    async def main() -> tuple[str, int, str]:
         event = asyncio.Event()
 
         @graph
@@ -684,9 +684,14 @@ def test_a_body_that_waits_for_something_outside_does_not_stand_still() -> None:
             await anyio.sleep(100)
             status = run.status.value
             event.set()
-            return status, await run
+            value = await run
+            event.clear()
+            other = waits.on(deployment).start(7)
+            await anyio.sleep(100)
+            await other.cancel()
+            return status, value, other.status.value
 
-    assert run_virtual(main) == ("RUNNING", 7)
+    assert run_virtual(main) == ("RUNNING", 7, "CANCELED")
 
 
 def test_events_of_bodies_and_children() -> None:
@@ -795,7 +800,7 @@ def test_a_timeout_inside_the_body_cancels_one_child() -> None:
 
 
 def test_a_run_cancelled_in_the_turn_in_which_a_child_ends() -> None:
-    """Two in one turn: the op ends, the run is cancelled, the body goes on to its next op: it is CANCELED at once."""
+    """Row 35, two in one turn: the op ends, the run is cancelled, the body goes on to its next op: it is CANCELED at once."""
 
     @graph
     async def steps(n: int) -> int:
