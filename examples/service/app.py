@@ -18,7 +18,7 @@ from fastapi import FastAPI, Header, HTTPException, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from asyncflow import ConfigurationError, Deployment, Run, RunRejected, RunStatus
+from asyncflow import ConfigurationError, Deployment, Run, RunRejected, RunResult, RunStatus
 from examples.service.work import Load, report, slowly
 
 LIMITS: dict[str, Any] = {
@@ -72,13 +72,17 @@ def create_app(prod: Deployment, *, file: Path, by: Load = slowly) -> FastAPI:
     return app
 
 
+WAIT_SECONDS = 30.0
+"""How long a job may be queued before its client gets a 429."""
+
+
 def add_jobs(app: FastAPI, prod: Deployment, file: Path, by: Load) -> None:
     """Adds what starts, shows and ends jobs."""
     started: dict[str, Run[int]] = {}
 
     def start(job: Job, tenant: str) -> Run[int]:
         options = report.options(
-            tags={"tenant": tenant}, fair_key=tenant, priority=job.priority, wait_timeout=30, on_full="queue"
+            tags={"tenant": tenant}, fair_key=tenant, priority=job.priority, wait_timeout=WAIT_SECONDS, on_full="queue"
         )
         return options.start(file, tenant, job.parts, by)
 
@@ -95,8 +99,7 @@ def add_jobs(app: FastAPI, prod: Deployment, file: Path, by: Load) -> None:
     async def run_job(job: Job, tenant: Tenant, request: Request) -> dict[str, Any]:
         """Runs a job within the request; a client that disconnects cancels it."""
         run = start(job, tenant)
-        async with cancelled_with(request, run):
-            result = await run.result()
+        result = await result_within(request, run)
         if result.status is RunStatus.CANCELED:
             raise HTTPException(CLIENT_CLOSED_REQUEST, "cancelled")
         if result.status is RunStatus.FAILED:
@@ -164,6 +167,21 @@ async def cancelled_with(request: Request, run: Run[int]) -> AsyncGenerator[None
             yield
         finally:
             group.cancel_scope.cancel()
+
+
+async def result_within(request: Request, run: Run[int]) -> RunResult[int]:
+    """Returns what a run gave, within the request of its client.
+
+    Raises:
+        RunRejected: where it waited too long; outside of the task group, which would wrap it in an ExceptionGroup.
+    """
+    rejected: RunRejected | None = None
+    async with cancelled_with(request, run):
+        try:
+            return await run.result()
+        except RunRejected as error:
+            rejected = error
+    raise rejected
 
 
 def shown(prod: Deployment) -> dict[str, Any]:

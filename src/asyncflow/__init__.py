@@ -15,10 +15,11 @@ The layers, from what you write to what comes out: `_authoring` records calls, `
 who may start, `_scheduler` keeps the state of a run, `_executor` does what was decided, `_observers` tell it.
 """
 
-from asyncflow._authoring import UnusedResultWarning, apply, each, when
+from asyncflow._authoring import UnusedResultWarning, apply, each, use, when
 from asyncflow._limits import Blocker, Explanation, Snapshot
 from asyncflow._plan import Plan
 from asyncflow.concurrency import ConcurrencyConfig
+from asyncflow.context import OpContext, context
 from asyncflow.deployment import Deployment
 from asyncflow.doors import default_deployment
 from asyncflow.errors import (
@@ -32,42 +33,57 @@ from asyncflow.errors import (
     OpAborted,
     OpSkipped,
     OpTimeout,
+    OutputError,
     PlanError,
     PoolBackendError,
     PoolBackendUnavailable,
+    ResourceError,
     RunCanceled,
     RunFailed,
     RunRejected,
     RunTimeout,
     SchemaMismatch,
     SelfCancelled,
+    Skip,
     StalledError,
     TracingError,
 )
 from asyncflow.events import (
     Event,
     EventsDropped,
+    HookFailed,
     LimitChanged,
     LimitPaused,
     LimitResumed,
     NeverFits,
     OpBlocked,
+    OpEmitted,
     OpEnded,
+    OpProgress,
+    OpRetried,
     OpStarted,
     OpUnblocked,
     PoolUnknown,
     PoolUnlimited,
+    ResourceClosed,
+    ResourceEvent,
+    ResourceFailed,
+    ResourceOpened,
     RunBlocked,
     RunEnded,
     RunQueued,
     RunReprioritised,
+    RunRetried,
     RunStarted,
     StuckOp,
+    StuckResource,
 )
 from asyncflow.graph import Graph, graph
+from asyncflow.hooks import HookInfo, Hooks
 from asyncflow.op import AsyncOp, SyncOp, op
 from asyncflow.options import PER_VALUE, TagLimit
-from asyncflow.results import OpResult, OpStatus, Outcome, RunResult, RunStatus
+from asyncflow.results import Attempt, OpResult, OpStatus, Outcome, RunResult, RunStatus
+from asyncflow.retry import Failure, Retry, RetryRequested
 from asyncflow.run import Run
 from asyncflow.views import DeploymentSnapshot, Place, Preview, RunView
 
@@ -78,6 +94,7 @@ __all__ = [
     "AdmissionError",
     "AsyncOp",
     "AsyncflowError",
+    "Attempt",
     "Blocker",
     "ConcurrencyConfig",
     "ConfigurationError",
@@ -88,7 +105,11 @@ __all__ = [
     "Event",
     "EventsDropped",
     "Explanation",
+    "Failure",
     "Graph",
+    "HookFailed",
+    "HookInfo",
+    "Hooks",
     "InputError",
     "LeaseLost",
     "LimitChanged",
@@ -97,14 +118,19 @@ __all__ = [
     "NeverFits",
     "OpAborted",
     "OpBlocked",
+    "OpContext",
+    "OpEmitted",
     "OpEnded",
+    "OpProgress",
     "OpResult",
+    "OpRetried",
     "OpSkipped",
     "OpStarted",
     "OpStatus",
     "OpTimeout",
     "OpUnblocked",
     "Outcome",
+    "OutputError",
     "Place",
     "Plan",
     "PlanError",
@@ -113,6 +139,13 @@ __all__ = [
     "PoolUnknown",
     "PoolUnlimited",
     "Preview",
+    "ResourceClosed",
+    "ResourceError",
+    "ResourceEvent",
+    "ResourceFailed",
+    "ResourceOpened",
+    "Retry",
+    "RetryRequested",
     "Run",
     "RunBlocked",
     "RunCanceled",
@@ -122,23 +155,28 @@ __all__ = [
     "RunRejected",
     "RunReprioritised",
     "RunResult",
+    "RunRetried",
     "RunStarted",
     "RunStatus",
     "RunTimeout",
     "RunView",
     "SchemaMismatch",
     "SelfCancelled",
+    "Skip",
     "Snapshot",
     "StalledError",
     "StuckOp",
+    "StuckResource",
     "SyncOp",
     "TagLimit",
     "TracingError",
     "UnusedResultWarning",
     "apply",
+    "context",
     "default_deployment",
     "each",
     "graph",
     "op",
+    "use",
     "when",
 ]

@@ -49,6 +49,18 @@ def _rules(value: object) -> tuple[TagLimit, ...]:
         raise ValueError(str(error)) from None
 
 
+def run_tag_rules(value: object) -> tuple[TagLimit, ...]:
+    """Returns run-tag rules from `TagLimit`s and from mappings, as a configuration would take them.
+
+    Raises:
+        ConfigurationError: naming the rule that does not fit.
+    """
+    try:
+        return _rules(value)
+    except ValueError as error:
+        raise ConfigurationError(f"tag_concurrency_limits: {error}") from None
+
+
 def _rule(rule: object, number: int) -> TagLimit:
     if isinstance(rule, TagLimit):
         return rule
@@ -226,7 +238,8 @@ def _told(error: ValidationError) -> str:
         place = ".".join(["concurrency", *[f"{part!s:.60}" for part in problem["loc"]]])
         if problem["type"] == "extra_forbidden":
             known = _known_names(problem["loc"][:-1])
-            told.append(f"{place} is not known{did_you_mean(str(problem['loc'][-1]), known)}")
+            near = did_you_mean(str(problem["loc"][-1]), known) or f"; what is known there: {', '.join(known)}"
+            told.append(f"{place} is not known{near}")
         else:
             message = problem["msg"].removeprefix("Value error, ")
             told.append(f"{place}{message}" if message.startswith("[") else f"{place}: {message}")

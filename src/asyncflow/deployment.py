@@ -8,26 +8,29 @@ of its own inside the engine of its parent, so one admission core decides for bo
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from contextvars import Token
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from contextvars import Context, Token, copy_context
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 from asyncflow import _executor as executor
-from asyncflow._executor import DeploymentState, Engine
+from asyncflow._authoring import Resource
+from asyncflow._executor import CURRENT, DeploymentState, Engine, Overrides, Shelf
 from asyncflow._limits import LimitBook, RunBook
 from asyncflow.concurrency import ConcurrencyConfig
-from asyncflow.errors import ConfigurationError
+from asyncflow.errors import ConfigurationError, ResourceError
+from asyncflow.hooks import Hooks, check_hooks
 from asyncflow.ids import check_name
 from asyncflow.live_deployment import LiveDeployment
 from asyncflow.open_deployments import OPEN, open_on
-from asyncflow.options import check_flag
+from asyncflow.options import Validate, check_flag, check_validate
 from asyncflow.quotas import Numbers
 from asyncflow.runnable import Submittable
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 class Deployment(LiveDeployment):
@@ -41,6 +44,8 @@ class Deployment(LiveDeployment):
         max_overtakes: How often a waiter may be passed over before free units are kept for it.
         cancel_grace: Seconds after which an op that was cancelled and still runs is reported.
         drain: True to let runs finish when the deployment is left, instead of cancelling them.
+        hooks: What is told how its runs went.
+        validate: `"graph"` checks the inputs of graphs; `"always"` also what goes into ops and comes out of them.
 
     Raises:
         ConfigurationError: naming the field that does not fit.
@@ -57,6 +62,8 @@ class Deployment(LiveDeployment):
         max_overtakes: int = 64,
         cancel_grace: float = 5.0,
         drain: bool = False,
+        validate: Validate = "graph",
+        hooks: Hooks | None = None,
     ) -> None:
         self.concurrency = ConcurrencyConfig.of(concurrency)
         super().__init__(
@@ -67,9 +74,14 @@ class Deployment(LiveDeployment):
             cancel_grace=cancel_grace,
         )
         self._drain = check_flag(drain, field="drain")
+        self._hooks = check_hooks(hooks)
+        self._judges = check_validate(validate) == "always"
         self._opened = False
         self._token: Token[tuple[Deployment, ...]] | None = None
         self._branches: dict[str, Branch] = {}
+        self._overrides: Overrides = executor.NO_OVERRIDES
+        self._overriding: list[tuple[object, Resource]] = []
+        self._context = Context()
 
     @classmethod
     def from_yaml(cls, path: str | Path, name: str = "default", **options: Any) -> Self:
@@ -87,6 +99,7 @@ class Deployment(LiveDeployment):
             raise ConfigurationError(f"deployment {self.name!r} is open already")
         engine = self.engine_here()
         self._opened = True
+        self._context = copy_context()
         open_on(engine.loop).append(self)
         self._token = OPEN.set((*OPEN.get(), self))
         return self
@@ -94,15 +107,32 @@ class Deployment(LiveDeployment):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.close(drain=self._drain and error is None)
+        try:
+            await self.close(drain=self._drain and error is None)
+        except ResourceError as failed:
+            if error is None:
+                raise
+            error.add_note(failed.message)  # what ended the block is raised, and this is not lost
 
     async def close(self, *, drain: bool | None = None) -> None:
         """Closes, and returns when everything is back: live runs are cancelled, or with `drain` finish first.
 
-        Cancelled while it drains, it cancels the runs, and leaves when they have ended.
+        Cancelled while it drains, it cancels the runs, and leaves when they have ended. The deployment's own resources
+        are closed last.
+
+        Raises:
+            ResourceError: where some of these could not be closed; all others are.
         """
         if not self._opened or self._engine is None:
             return
+        inside = CURRENT.get()
+        if inside is not None and inside.owner[0].claims[inside.owner[1]] is inside:
+            frame = inside.owner[0]
+            if frame.run.engine is self._engine and self._includes(frame.run.home):
+                raise ConfigurationError(
+                    f"deployment {self.name!r} cannot be closed inside its own op {frame.key(inside.owner[1])}, whose"
+                    " end it would wait for; close it outside"
+                )
         drains = self._drain if drain is None else check_flag(drain, field="drain")
         self._opened = False
         engine = self._engine
@@ -114,11 +144,21 @@ class Deployment(LiveDeployment):
                 OPEN.reset(self._token)
             self._token = None
         runs = [run for run in engine.runs.values() if self._includes(run.home)]
+        shelves = self._take_shelves(engine)
         reason = f"deployment {self.name!r} was closed"
         if not drains:
             for state in runs:
                 executor.cancel(engine, state, reason)
-        await executor.finish_all(engine, runs, reason)
+        try:
+            await executor.finish_all(engine, runs, reason)
+        except BaseException:
+            with contextlib.suppress(ResourceError):  # told as events; a cancellation goes first
+                await close_shelves(self.name, shelves)
+            raise
+        else:
+            await close_shelves(self.name, shelves)
+        finally:
+            self.end_streams()
 
     @property
     def is_open(self) -> bool:
@@ -129,10 +169,68 @@ class Deployment(LiveDeployment):
         del home  # its branches' too
         return True
 
+    # ── resources ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @contextlib.contextmanager
+    def override(
+        self, provider: Callable[[], AsyncIterator[T]], fake: Callable[[], AsyncIterator[T]] | T
+    ) -> Generator[None]:
+        """Puts something else in the place of a resource, for tests: `with deployment.override(http, fake_http):`.
+
+        It holds for the runs that are submitted inside the block, wherever the provider is used, by other providers
+        too. A resource that uses an overridden one is another instance than without; of a deployment's own, each block
+        opens new ones, which are closed with the deployment. What ops take of pools does not change.
+
+        Args:
+            provider: The provider, as in `use(provider)`.
+            fake: Another provider, or the very object to give.
+
+        Raises:
+            ConfigurationError: for something that is no provider, or needs itself.
+        """
+        entry = (provider, executor.put_instead(provider, fake, self.overrides))
+        self._overriding.append(entry)
+        self._overrides = dict(self._overriding)
+        try:
+            yield
+        finally:
+            self._overriding.remove(entry)
+            self._overrides = dict(self._overriding)
+
+    @property
+    def overrides(self) -> Overrides:
+        """What stands in for which provider in new runs."""
+        return self._overrides
+
+    def provide(self, home: DeploymentState) -> None:
+        """Says what the resources of the next run are, and whether its values are judged. Doors use it."""
+        home.judges = self._judges
+        home.hooks = self._hooks
+        home.overrides = self.overrides
+        if home.shelf is None and self.is_open:
+            home.shelf = Shelf(home.engine, run=None, context=self._context)
+
+    def _take_shelves(self, engine: Engine) -> list[Shelf]:
+        """Returns what has the resources of this deployment and its branches; new runs get new ones."""
+        shelves: list[Shelf] = []
+        for one in (self, *self._branches.values()):
+            if one._home is not None and one._home.engine is engine and one._home.shelf is not None:
+                shelves.append(one._home.shelf)
+                one._home.shelf = None
+        return shelves
+
     # ── running ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def run(self, runnable: Submittable[R], *args: Any, **kwargs: Any) -> R:
-        """Runs an op or a graph here and returns its value."""
+        """Runs an op or a graph here and returns its value.
+
+        Raises:
+            ConfigurationError: for anything else.
+        """
+        if not hasattr(runnable, "run_options"):
+            raise ConfigurationError(
+                f"deployment.run takes an op or a graph, not {type(runnable).__name__}; put @op or @graph before it"
+            )
         return await runnable.on(self).run(*args, **kwargs)
 
     # ── branches ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -160,6 +258,11 @@ class Deployment(LiveDeployment):
         if pools not in ("isolated", "shared"):
             raise ConfigurationError(f"pools must be 'isolated' or 'shared', got {pools!r:.40}")
         config = self.concurrency if concurrency is None else ConcurrencyConfig.of(concurrency)
+        if concurrency is not None and "max_concurrent_branch_deployment_runs" in config.model_fields_set:
+            raise ConfigurationError(
+                f"branch {checked!r}: max_concurrent_branch_deployment_runs counts the runs of all branches; set it on"
+                f" {self.name!r}"
+            )
         if pools == "shared" and concurrency is not None and "pools" in config.model_fields_set:
             raise ConfigurationError(
                 f"branch {checked!r} has its parent's pools (pools='shared') and concurrency['pools'] of its own;"
@@ -177,11 +280,36 @@ class Deployment(LiveDeployment):
         return f"<Deployment {self.name} {'open' if self.is_open else 'not open'} runs={runs}>"
 
 
+async def close_shelves(name: str, shelves: Sequence[Shelf]) -> None:
+    """Closes shelves one after another, whatever happens.
+
+    Raises:
+        ResourceError: where some resources could not be closed.
+    """
+    interrupted: BaseException | None = None
+    for shelf in reversed(shelves):
+        try:
+            await executor.close_shelf(shelf)
+        except BaseException as error:  # noqa: BLE001 — raised again when all are closed
+            interrupted = error
+    for shelf in shelves:
+        interrupted = shelf.interrupt or interrupted
+    if interrupted is not None:
+        raise interrupted
+    failures = [failure for shelf in shelves for failure in shelf.errors]
+    if failures:
+        names = [resource for failure in failures for resource in failure.resources]
+        message = f"deployment {name!r} was closed, and resources of it failed: {', '.join(names)}"
+        raise ResourceError(message, [one for failure in failures for one in failure.exceptions], names)
+
+
 class Branch(Deployment):
     """A branch of a deployment: its own limits, in its parent's engine. Made by `Deployment.branch()`."""
 
     def __init__(self, parent: Deployment, name: str, config: ConcurrencyConfig, *, shared: bool) -> None:
-        super().__init__(name, concurrency=config)
+        super().__init__(
+            name, concurrency=config, validate="always" if parent._judges else "graph", hooks=parent._hooks
+        )
         self.parent = parent
         self.shared = shared
         self._observers = parent._observers
@@ -200,6 +328,12 @@ class Branch(Deployment):
         """True while its parent is open."""
         return self.parent.is_open
 
+    @property
+    def overrides(self) -> Overrides:
+        """What stands in for which provider in new runs: its parent's, and its own."""
+        own, above = self._overrides, self.parent.overrides
+        return {**above, **own} if own and above else own or above
+
     async def close(self, *, drain: bool | None = None) -> None:
         """Cancels or drains the branch's runs. It is open again, as long as its parent is, when it is next used."""
         self._engine = self.engine_here()
@@ -215,6 +349,11 @@ class Branch(Deployment):
         return replace(self._numbers, pools=self.parent.numbers.pools) if self.shared else self._numbers
 
     def _tune(self, numbers: Numbers) -> None:
+        if numbers.runs.branches != self.numbers.runs.branches:
+            raise ConfigurationError(
+                "max_concurrent_branch_deployment_runs counts the runs of all branches; tune it on"
+                f" {self.parent.name!r}"
+            )
         if self.shared and numbers.pools != self.parent.numbers.pools:
             raise ConfigurationError(
                 f"branch {self.name!r} has the pools of {self.parent.name!r}; tune them there, for both"

@@ -66,16 +66,15 @@ def running_op() -> Claim | None:
 async def run_value(runnable: Submittable[R], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> R:
     """Runs to the end and returns the value; inside an op, as a child of it."""
     engine, execution = _submitted(runnable, args, kwargs)
-    await executor.wait(engine, execution)
-    value: R = executor.value_of(execution, single=runnable.single)
+    ended = await executor.wait(engine, execution)
+    value: R = executor.value_of(ended, single=runnable.single)
     return value
 
 
 async def run_result(runnable: Submittable[R], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> RunResult[R]:
     """Runs to the end and returns everything it left behind; inside an op, as a child of it."""
     engine, execution = _submitted(runnable, args, kwargs)
-    await executor.wait(engine, execution)
-    return result_of(execution)
+    return result_of(await executor.wait(engine, execution))
 
 
 def start_run(runnable: Submittable[R], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Run[R]:
@@ -106,6 +105,7 @@ def submit(
     plan = runnable.wire(args, kwargs, deployment=deployment)
     inputs = runnable.input_values(args, kwargs) if plan.inputs else ()
     engine, home = deployment.place()
+    deployment.provide(home)
     return engine.launch(
         plan, inputs, options=runnable.run_options, context=copy_context(), home=home, deployment=deployment
     )

@@ -5,6 +5,7 @@
     ├── TracingError              a promise was used as if it were a value, or an op was called outside a graph
     ├── PlanError                 what was wired cannot be a plan: cycle, unbound input, types that disagree
     ├── InputError                a value does not fit the annotation of a parameter
+    │   └── OutputError           what an op gave does not fit the annotation of its result
     ├── DemandError               an op asks for more than a limit can ever give
     ├── DeadlockError             no release, timer or reply could start this waiter
     ├── AdmissionError            the admission core was used against its rules (released twice, by another …)
@@ -14,8 +15,10 @@
     ├── RunRejected               the run was refused before it started
     ├── OpTimeout                 one attempt of an op took longer than its `timeout`
     ├── OpSkipped                 the op that was run alone skipped itself
+    ├── Skip                      raised by an op that has nothing to give: it is SKIPPED, and nothing has failed
     ├── SelfCancelled             an op raised CancelledError although nobody cancelled it
     ├── OpAborted                 an op raised something that is not an Exception
+    ├── ResourceError             also an ExceptionGroup: what a provider raised while it opened or closed
     ├── StalledError              the run is idle, not complete, and nothing could change that: a defect of asyncflow
     └── PoolBackendError
         ├── PoolBackendUnavailable
@@ -54,6 +57,10 @@ class PlanError(AsyncflowError):
 
 class InputError(AsyncflowError):
     """A value does not fit the annotation of a parameter. Names the place, never the value."""
+
+
+class OutputError(InputError):
+    """What an op gave does not fit the annotation of its result. Names the op, never the value."""
 
 
 class DemandError(AsyncflowError):
@@ -119,12 +126,50 @@ class OpSkipped(AsyncflowError):
     """The op that was run alone skipped itself, so there is no value to give."""
 
 
+class Skip(AsyncflowError):
+    """Raised by an op, or a function given to `apply`: there is nothing to give. It is SKIPPED, which is no failure.
+
+    What depends on it skips too; a list of which only a part was skipped goes on with the rest.
+
+    Args:
+        reason: Why, for the record.
+
+    >>> raise Skip("no orders today")  # doctest: +SKIP
+    """
+
+    def __init__(self, reason: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class SelfCancelled(AsyncflowError):
     """An op raised CancelledError although nobody cancelled it. The original is the cause."""
 
 
 class OpAborted(AsyncflowError):
     """An op raised a BaseException that is not an Exception and not an interrupt. The original is the cause."""
+
+
+class ResourceError(AsyncflowError, ExceptionGroup[Exception]):
+    """A resource could not be opened or closed: the group of what its provider raised, in order.
+
+    `except* ConnectionError` catches what one provider raised. `resources` are the names of the providers.
+    """
+
+    resources: tuple[str, ...]
+
+    def __new__(cls, message: str, exceptions: Sequence[Exception], resources: Sequence[str]) -> Self:
+        """Builds the group; `exceptions` must not be empty."""
+        del resources
+        return super().__new__(cls, message, exceptions)
+
+    def __init__(self, message: str, exceptions: Sequence[Exception], resources: Sequence[str]) -> None:
+        super().__init__(message, exceptions)
+        self.resources = tuple(resources)
+
+    def derive(self, excs: Sequence[Exception]) -> ResourceError:  # type: ignore[override]  # narrower on purpose: parts still know the providers
+        """Returns a part of this group (`except*`, `split`) that still knows the providers."""
+        return ResourceError(self.message, excs, self.resources)
 
 
 class StalledError(AsyncflowError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from asyncflow.results import OpStatus, RunStatus
 
@@ -31,7 +33,7 @@ class RunQueued(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class RunBlocked(RunEvent):
-    """A queued run was not admitted: said once, and again after limits changed.
+    """A queued run was not admitted: said once, and again when another limit became short, or limits changed.
 
     `limits` are those that are short (none: not its turn).
     """
@@ -52,6 +54,15 @@ class RunStarted(RunEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class RunRetried(RunEvent):
+    """An attempt of a run failed; after so many seconds it is queued again. `errors` are the exceptions' classes."""
+
+    attempt: int
+    delay: float
+    errors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded(RunEvent):
     """A run reached its terminal status."""
 
@@ -60,7 +71,7 @@ class RunEnded(RunEvent):
 
 @dataclass(frozen=True, slots=True)
 class OpBlocked(RunEvent):
-    """An op is ready and was not admitted: said once, and again after limits changed.
+    """An op is ready and was not admitted: said once, and again when another limit became short, or limits changed.
 
     `limits` are those that are short (none: not its turn).
     """
@@ -82,6 +93,17 @@ class OpStarted(RunEvent):
     """The body of an op started."""
 
     key: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OpRetried(RunEvent):
+    """An attempt of an op failed, and another one follows after so many seconds. `error` is the exception's class."""
+
+    key: str
+    attempt: int
+    delay: float
+    error: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +115,75 @@ class OpEnded(RunEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class OpProgress(RunEvent):
+    """An op told how far it is: `context().progress(done, total)`."""
+
+    key: str
+    done: float
+    total: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpEmitted(RunEvent):
+    """An op told something of its own: `context().emit(kind, **data)`."""
+
+    key: str
+    kind: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HookFailed(RunEvent):
+    """A hook raised, or took too long. Nothing else is changed by it. `key` is None for a hook of the run."""
+
+    key: str | None
+    hook: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class StuckOp(RunEvent):
     """An op was cancelled and still runs after `cancel_grace` seconds; what it holds stays counted."""
 
     key: str
     seconds: float
     stack: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceEvent(RunEvent):
+    """Something about a resource. Of a deployment's own, `run_id` and `graph` are empty; `key` is the op it is for."""
+
+    resource: str
+    scope: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceOpened(ResourceEvent):
+    """A provider has opened a resource, in so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceClosed(ResourceEvent):
+    """A provider has closed a resource."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceFailed(ResourceEvent):
+    """A provider could not open (`phase` is `"open"`) or close (`"close"`) a resource. `error` is the class raised."""
+
+    phase: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class StuckResource(ResourceEvent):
+    """A provider has not stopped opening or closing `cancel_grace` seconds after a cancellation; it is interrupted."""
+
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,12 @@ from asyncflow._authoring import (
 from asyncflow._plan import Plan, freeze
 from asyncflow.deployment import Deployment
 from asyncflow.errors import PlanError
-from asyncflow.op import Runnable, check_deployment, plain
+from asyncflow.hooks import Hooks
 from asyncflow.options import UNSET, OnError, OnFull, RunOptions, TagLimit, Unset
+from asyncflow.results import RunResult
+from asyncflow.retry import Retry
+from asyncflow.selection import Selectable
+from asyncflow.typed_doors import check_deployment, plain
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -38,7 +42,7 @@ class Kept(NamedTuple):
     bound: Bound
 
 
-class Graph(Runnable[P, R_co], Generic[P, R_co]):
+class Graph(Selectable[P, R_co], Generic[P, R_co]):
     """A graph. Made by `@graph`.
 
     Its body runs when a run is submitted, to wire it: inputs are real values, results of ops are promises. A static
@@ -60,6 +64,8 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
         self.deployment = deployment
         self.run_options = definition.options
         self._plans = {}
+        self.selection = ()
+        self.values = {}
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
         """Wires its body in place; only inside a graph. See `Runnable`."""
@@ -87,13 +93,18 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
         conflict_key: str | None | Unset = UNSET,
         singleton: bool | Unset = UNSET,
         wait_timeout: float | timedelta | None | Unset = UNSET,
+        retry: Retry | None | Unset = UNSET,
+        op_retry: Retry | None | Unset = UNSET,
+        resume_from: RunResult[Any] | None | Unset = UNSET,
+        timeout: float | timedelta | None | Unset = UNSET,
+        hooks: Hooks | None | Unset = UNSET,
         name: str | Unset = UNSET,
         map_key: Callable[[Any], str] | None | Unset = UNSET,
     ) -> Self:
         """Returns a copy with changes: tags merge by key, all else replaces.
 
-        Inside another graph only `max_concurrent`, `tag_concurrency_limits`, `name` and `map_key` can be set: the
-        others belong to the run.
+        Inside another graph only `max_concurrent`, `tag_concurrency_limits`, `op_retry`, `timeout`, `name` and
+        `map_key` can be set: the others belong to the run.
 
         Args:
             max_concurrent: How many of its ops run at once; None is unlimited, 0 paused.
@@ -109,6 +120,12 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
             conflict_key: At most one run of a key is active at a time.
             singleton: True takes the graph's name as the key.
             wait_timeout: Seconds the run may be QUEUED before it is refused.
+            retry: How a run that failed is tried again as a whole, going on where it failed.
+            op_retry: How its ops that have no `retry` of their own are tried again.
+            resume_from: The result of an earlier run of this graph with the same inputs: what succeeded in it is not
+                run again (REUSED), all else is.
+            timeout: Seconds that a run may take once it is RUNNING; for a nested graph, its ops together.
+            hooks: What is told how its runs went.
             name: What its keys begin with, instead of the function's name.
             map_key: In an `each`, names the items by their value instead of by their index.
 
@@ -128,6 +145,11 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
             conflict_key=conflict_key,
             singleton=singleton,
             wait_timeout=wait_timeout,
+            retry=retry,
+            op_retry=op_retry,
+            resume_from=resume_from,
+            timeout=timeout,
+            hooks=hooks,
         )
         return self._copy(
             definition=self.definition.changed(name=name, options=options),
@@ -149,7 +171,7 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
             InputError: for an input that does not fit its annotation.
             TracingError: where a promise is used as a value.
         """
-        return freeze(wire_open(self, args, kwargs, deployment=self.deployment))
+        return freeze(self.narrowed(wire_open(self, args, kwargs, deployment=self.deployment), open_ended=True))
 
     def wire(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, deployment: object = None) -> Plan:
         """Returns the plan for these inputs; that of a static graph is made once. Doors use it.
@@ -166,13 +188,15 @@ class Graph(Runnable[P, R_co], Generic[P, R_co]):
         if not self.definition.static:
             wiring = wire_graph(self, args, kwargs, deployment=runs_on)
             self._refuse_bound(wiring.bound, runs_on)
-            return freeze(wiring)
+            return freeze(self.narrowed(wiring))
         options = self.definition.options
-        key = (self.definition.name, options.max_concurrent, options.tag_concurrency_limits)
-        kept = self._plans.get(key)
+        key = (self.definition.name, options.max_concurrent, options.tag_concurrency_limits, self.selection)
+        kept = self._plans.get(key) if not self.values else None
         if kept is None:
             opened: Wiring = wire_open(self, (), {})
-            kept = self._plans[key] = Kept(freeze(opened), opened.bound)
+            kept = Kept(freeze(self.narrowed(opened)), opened.bound)
+            if not self.values:
+                self._plans[key] = kept
         self._refuse_bound(kept.bound, runs_on)
         return kept.plan
 
@@ -260,6 +284,10 @@ def graph(
     conflict_key: str | None = None,
     singleton: bool = False,
     wait_timeout: float | timedelta | None = None,
+    retry: Retry | None = None,
+    op_retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
+    hooks: Hooks | None = None,
 ) -> GraphDecorator: ...
 def graph(  # noqa: PLR0913 — all by name, each an option of its own
     fn: Callable[..., Any] | None = None,
@@ -281,6 +309,10 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
     conflict_key: str | None = None,
     singleton: bool = False,
     wait_timeout: float | timedelta | None = None,
+    retry: Retry | None = None,
+    op_retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
+    hooks: Hooks | None = None,
 ) -> Any:
     """Makes a graph of a function whose body calls ops.
 
@@ -309,6 +341,10 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
         conflict_key: At most one run of a key is active at a time.
         singleton: True takes the graph's name as the key.
         wait_timeout: Seconds a run may be QUEUED before it is refused.
+        retry: How a run that failed is tried again as a whole, going on where it failed.
+        op_retry: How its ops that have no `retry` of their own are tried again.
+        timeout: Seconds that a run may take once it is RUNNING; for a nested graph, its ops together.
+        hooks: What is told how its runs went.
 
     Returns:
         The graph.
@@ -343,6 +379,10 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
         conflict_key=conflict_key,
         singleton=singleton,
         wait_timeout=wait_timeout,
+        retry=retry,
+        op_retry=op_retry,
+        timeout=timeout,
+        hooks=hooks,
     )
 
     def decorate(function: Callable[..., Any]) -> Graph[..., Any]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import AsyncGenerator, Hashable, Mapping, Sequence
 from typing import Any
+from weakref import WeakSet
 
 from asyncflow import _executor as executor
 from asyncflow._executor import Block, DeploymentState, Engine, PoolLimiter
 from asyncflow._limits import Admission, Explanation, LimitBook, RunBook
 from asyncflow._observers import EventStream, Observer, Observers
+from asyncflow.done import DONE, Done
 from asyncflow.errors import ConfigurationError
 from asyncflow.ids import check_name
 from asyncflow.open_deployments import running_loop
@@ -60,6 +63,7 @@ class LiveDeployment:
         self._max_overtakes = max_overtakes
         self._cancel_grace = check_positive(cancel_grace, field="cancel_grace")
         self._observers = Observers()
+        self._streams: WeakSet[EventStream] = WeakSet()
         self._engine: Engine | None = None
         self._home: DeploymentState | None = None
 
@@ -124,7 +128,7 @@ class LiveDeployment:
         *,
         max_concurrent_runs: int | None | Unset = UNSET,
         max_queued: int | None | Unset = UNSET,
-        tag_concurrency_limits: Sequence[TagLimit] | Unset = UNSET,
+        tag_concurrency_limits: Sequence[TagLimit | Mapping[str, Any]] | Unset = UNSET,
         default_limit: int | None | Unset = UNSET,
         pools: Mapping[str, Any] | Unset = UNSET,
         max_concurrent_branch_deployment_runs: int | None | Unset = UNSET,
@@ -137,7 +141,7 @@ class LiveDeployment:
         Args:
             max_concurrent_runs: How many runs are admitted at once.
             max_queued: How many runs may wait in the queue.
-            tag_concurrency_limits: The run-tag rules.
+            tag_concurrency_limits: The run-tag rules: `TagLimit`s, or mappings as in a configuration.
             default_limit: For pools nobody gave a limit.
             pools: Limits by pool: a number, or `{"limit": 5, "per_key": 1}`.
             max_concurrent_branch_deployment_runs: The cap over the runs of all branches.
@@ -160,7 +164,8 @@ class LiveDeployment:
         self,
         *,
         max_concurrent_runs: int | None | Unset = UNSET,
-        tag_concurrency_limits: Sequence[TagLimit] | Unset = UNSET,
+        max_queued: int | None | Unset = UNSET,
+        tag_concurrency_limits: Sequence[TagLimit | Mapping[str, Any]] | Unset = UNSET,
         default_limit: int | None | Unset = UNSET,
         pools: Mapping[str, Any] | Unset = UNSET,
         max_concurrent_branch_deployment_runs: int | None | Unset = UNSET,
@@ -172,6 +177,7 @@ class LiveDeployment:
         """
         numbers = self.numbers.tuned(
             max_concurrent_runs=max_concurrent_runs,
+            max_queued=max_queued,
             tag_concurrency_limits=tag_concurrency_limits,
             default_limit=default_limit,
             pools=pools,
@@ -180,22 +186,30 @@ class LiveDeployment:
         engine, home = self.place()
         return preview_of(engine, executor.Redrawing(engine, home, numbers.pools, numbers.runs))
 
-    async def pause(self, *, pool: str | None = None) -> None:
-        """Lets nothing start any more, in one pool, or without one no run of the queue; what runs goes on."""
+    def pause(self, *, pool: str | None = None) -> Done:
+        """Lets nothing start any more, in one pool, or without one no run of the queue; what runs goes on.
+
+        It is done when this returns; awaiting the answer is allowed.
+        """
         self._pause(pool, paused=True)
+        return DONE
 
-    async def resume(self, *, pool: str | None = None) -> None:
-        """Lets start again what was paused."""
+    def resume(self, *, pool: str | None = None) -> Done:
+        """Lets start again what was paused. It is done when this returns; awaiting the answer is allowed."""
         self._pause(pool, paused=False)
+        return DONE
 
-    async def set_priority(self, run_id: str, priority: int) -> None:
+    def set_priority(self, run_id: str, priority: int) -> Done:
         """Gives a live run another priority, queued or running.
+
+        It is done when this returns; awaiting the answer is allowed.
 
         Raises:
             ConfigurationError: where no live run has that id.
         """
         engine = self.engine_here()
         executor.set_priority(engine, state_of(engine, run_id), check_priority(priority))
+        return DONE
 
     @property
     def numbers(self) -> Numbers:
@@ -238,13 +252,20 @@ class LiveDeployment:
         return explain_run(engine, state) if op_key is None else explain_op(engine, state, op_key)
 
     def events(self, *, buffer: int = 10_000) -> EventStream:
-        """Returns an async iterator over all events from now on.
+        """Returns an async iterator over all events from now on, until the deployment is closed.
 
         At most `buffer` of them wait to be read; then the oldest are dropped, and an `EventsDropped` says how many.
         """
         if type(buffer) is not int or buffer < 1:
             raise ConfigurationError(f"buffer must be a whole number of at least 1, got {buffer!r:.40}")
-        return EventStream(self.subscribe, self.unsubscribe, buffer=buffer)
+        stream = EventStream(self.subscribe, self.unsubscribe, buffer=buffer)
+        self._streams.add(stream)
+        return stream
+
+    def end_streams(self) -> None:
+        """The deployment was closed: whoever reads its events comes to their end."""
+        for stream in tuple(self._streams):
+            stream.close()
 
     def subscribe(self, observer: Observer) -> None:
         """Calls `observer(event)` for every event from now on. What it raises never reaches a run.
@@ -254,6 +275,11 @@ class LiveDeployment:
         """
         if not callable(observer):
             raise ConfigurationError(f"an observer is called with each event; {type(observer).__name__} cannot be")
+        if inspect.iscoroutinefunction(observer):
+            raise ConfigurationError(
+                f"an observer is a plain function, and {observer.__name__} is an async def, which nobody would await;"
+                " read `deployment.events()` instead"
+            )
         self._observers.add(observer)
 
     def unsubscribe(self, observer: Observer) -> None:

@@ -11,6 +11,7 @@ the type of `.fn`. As a method, an op annotates *self* as a callable: that binds
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping
+from datetime import timedelta
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -25,23 +26,12 @@ from typing import (
     overload,
 )
 
-from asyncflow._authoring import (
-    Callee,
-    OpDefinition,
-    SettledCallee,
-    call_op,
-    call_settled,
-    check_map_key,
-    define_op,
-    wire_op,
-)
+from asyncflow._authoring import OpDefinition, call_op, check_map_key, define_op, wire_op
 from asyncflow._plan import Plan, freeze
-from asyncflow.deployment import Deployment
-from asyncflow.doors import run_result, run_value, start_run
-from asyncflow.errors import ConfigurationError
+from asyncflow.hooks import Hooks
 from asyncflow.options import UNSET, OpOptions, PoolOption, RunOptions, Unset
-from asyncflow.results import Outcome, RunResult
-from asyncflow.run import Run
+from asyncflow.retry import Retry
+from asyncflow.typed_doors import Runnable, plain
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -50,142 +40,6 @@ R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
 
 _DEFAULTS: Final = RunOptions()
-
-
-class Settled(SettledCallee, Generic[P, R_co]):
-    """An op or a graph whose calls give an `Outcome`: what fails inside is tolerated."""
-
-    __slots__ = ()
-
-    def __init__(self, callee: Callee) -> None:
-        self.callee = callee
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Outcome[R_co]:
-        """Wires a call; only inside a graph.
-
-        Returns:
-            While wiring, the promise of how it will have ended.
-
-        Raises:
-            TracingError: outside a graph, saying what to write there.
-        """
-        outcome: Outcome[R_co] = call_settled(self, args, kwargs)
-        return outcome
-
-    def __repr__(self) -> str:
-        return f"<{self.callee.definition.name}.settled>"
-
-
-class Runnable(Callee, Generic[P, R_co]):
-    """What ops and graphs have in common: five doors, typed from one signature.
-
-    | door | gives |
-    |---|---|
-    | `x(…)` | inside a graph: wires a call; to the type checker its result |
-    | `await x.run(…)` | the value |
-    | `await x.try_run(…)` | the `RunResult`; never raises for failures of ops |
-    | `x.start(…)` | a live `Run` in an open deployment |
-    | `x.fn` | the plain function, for unit tests |
-    """
-
-    __slots__ = ("deployment", "run_options")
-
-    deployment: Deployment | None
-    run_options: RunOptions
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Wires a call; only inside a graph.
-
-        Returns:
-            While wiring, the promise of the result.
-
-        Raises:
-            TracingError: outside a graph, saying what to write there; also for a promise that hides in an argument.
-            PlanError: for arguments it cannot take.
-        """
-        raise NotImplementedError
-
-    async def run(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
-        """Runs it and returns the value. Cancelling this call cancels the run.
-
-        Raises:
-            RunFailed: for a graph in which ops failed: the group of their exceptions. An op alone raises its own.
-            RunCanceled: where somebody else cancelled the run.
-            InputError: for an input of a graph that does not fit its annotation; nothing was started.
-        """
-        return await run_value(self, args, kwargs)
-
-    async def try_run(self, *args: P.args, **kwargs: P.kwargs) -> RunResult[R_co]:
-        """Runs it and returns everything it left behind. Cancelling this call cancels the run.
-
-        Raises:
-            InputError: for an input of a graph that does not fit its annotation. Failures of ops are in the result.
-        """
-        return await run_result(self, args, kwargs)
-
-    def start(self, *args: P.args, **kwargs: P.kwargs) -> Run[R_co]:
-        """Starts a run in an open deployment and returns at once.
-
-        Raises:
-            ConfigurationError: where no deployment is open.
-            InputError: for an input of a graph that does not fit its annotation; nothing was started.
-        """
-        return start_run(self, args, kwargs)
-
-    def after(self, *results: object) -> Self:
-        """Returns a copy whose calls start after these results are there, without taking their values.
-
-        One that failed or was abandoned abandons the calls; a skipped one does not stop them.
-
-        Args:
-            results: Results of ops, graphs, `each`, `when` or `apply` in the graph that is being wired; also lists,
-                tuples and dicts of them.
-        """
-        return self._copy(order=(*self.order, *results))
-
-    def on(self, deployment: Deployment) -> Self:
-        """Returns a copy whose runs belong to `deployment`.
-
-        Raises:
-            ConfigurationError: for something that is no deployment.
-        """
-        return self._copy(deployment=check_deployment(deployment, who=f"{self.name}.on(…)"))
-
-    @property
-    def settled(self) -> Settled[P, R_co]:
-        """Its calls as calls that give an `Outcome`, and whose failure does not fail the run; also in `each`."""
-        return Settled(self)
-
-    @property
-    def name(self) -> str:
-        """What its keys begin with."""
-        return self.definition.name
-
-    @property
-    def single(self) -> bool:
-        """True for an op: run alone it raises its own exception."""
-        return isinstance(self.definition, OpDefinition)
-
-    @property
-    def __name__(self) -> str:
-        return self.definition.name
-
-    @property
-    def __wrapped__(self) -> Callable[..., Any]:
-        function: Callable[..., Any] = plain(self)
-        return function
-
-    def wire(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, deployment: object = None) -> Plan:
-        """Returns the plan for these arguments. Doors use it; to look at a plan, use `graph.plan(…)`."""
-        raise NotImplementedError
-
-    def input_values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Returns the values of the plan's inputs, in their order. Doors use it."""
-        raise NotImplementedError
-
-    def _returns(self) -> R_co:
-        """Carries the type of the value; never called."""
-        raise NotImplementedError
 
 
 class Op(Runnable[P, R_co], Generic[P, R_co]):
@@ -212,13 +66,16 @@ class Op(Runnable[P, R_co], Generic[P, R_co]):
     else:
         __call__ = call_op  # without a function between: this is the hot path of wiring
 
-    def options(
+    def options(  # noqa: PLR0913 — all by name, each an option of its own
         self,
         *,
         pool: PoolOption | Unset = UNSET,
         tags: Mapping[str, str] | Unset = UNSET,
         priority: int | Unset = UNSET,
         expected: float | None | Unset = UNSET,
+        retry: Retry | None | Unset = UNSET,
+        timeout: float | timedelta | None | Unset = UNSET,
+        hooks: Hooks | None | Unset = UNSET,
         name: str | Unset = UNSET,
         map_key: Callable[[Any], str] | None | Unset = UNSET,
     ) -> Self:
@@ -230,13 +87,18 @@ class Op(Runnable[P, R_co], Generic[P, R_co]):
             tags: Op tags; those of the same key replace.
             priority: Higher starts first.
             expected: How many seconds it will take, a hint for the order; None for no idea.
+            retry: How often and when it is tried again; None follows the graph's `op_retry`.
+            timeout: Seconds that the body of one attempt may take; None is no limit.
+            hooks: What is told how it went.
             name: What its keys begin with, instead of the function's name.
             map_key: In an `each`, names the items by their value instead of by their index.
 
         Raises:
             ConfigurationError: naming the option that does not fit.
         """
-        options = self.definition.options.merged(pool=pool, tags=tags, priority=priority, expected=expected)
+        options = self.definition.options.merged(
+            pool=pool, tags=tags, priority=priority, expected=expected, retry=retry, timeout=timeout, hooks=hooks
+        )
         return self._copy(
             definition=self.definition.changed(name=name, options=options),
             map_key=self.map_key if map_key is UNSET else check_map_key(map_key, who=self.name),
@@ -292,23 +154,6 @@ class SyncOp(Op[P, R_co], Generic[P, R_co]):
         return self.bound_in(instance, owner)
 
 
-def plain(callee: Callee) -> Any:  # noqa: ANN401 — the user's function, typed by the caller
-    """Returns the user's function, bound to its instance where it is a method."""
-    fn: Any = callee.definition.fn
-    return fn.__get__(callee.leading[0]) if callee.leading else fn
-
-
-def check_deployment(value: object, *, who: str) -> Deployment:
-    """Returns `value` where it is a deployment.
-
-    Raises:
-        ConfigurationError: for anything else.
-    """
-    if not isinstance(value, Deployment):
-        raise ConfigurationError(f"{who} takes a Deployment, not {type(value).__name__}")
-    return value
-
-
 class OpDecorator(Protocol):
     """What `@op(…)` is: makes an op of a function."""
 
@@ -338,6 +183,9 @@ def op(
     tags: Mapping[str, str] | None = None,
     priority: int = 0,
     expected: float | None = None,
+    retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
+    hooks: Hooks | None = None,
 ) -> SyncOpDecorator: ...
 @overload
 def op(
@@ -346,8 +194,11 @@ def op(
     tags: Mapping[str, str] | None = None,
     priority: int = 0,
     expected: float | None = None,
+    retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
+    hooks: Hooks | None = None,
 ) -> OpDecorator: ...
-def op(
+def op(  # noqa: PLR0913 — all by name, each an option of its own
     fn: Callable[..., Any] | None = None,
     /,
     *,
@@ -356,6 +207,9 @@ def op(
     tags: Mapping[str, str] | None = None,
     priority: int = 0,
     expected: float | None = None,
+    retry: Retry | None = None,
+    timeout: float | timedelta | None = None,
+    hooks: Hooks | None = None,
 ) -> Any:
     """Makes an op of a function: a step of work that runs under limits.
 
@@ -369,6 +223,9 @@ def op(
         tags: Op tags, for tag limits.
         priority: Higher starts first.
         expected: How many seconds it will take, a hint for the order.
+        retry: How often and when it is tried again; None follows the graph's `op_retry`.
+        timeout: Seconds that the body of one attempt may take; None is no limit.
+        hooks: What is told how it went.
 
     Returns:
         The op.
@@ -384,7 +241,15 @@ def op(
     >>> asyncio.run(fetch.run("a.org"))
     '<page of a.org>'
     """
-    options = OpOptions().merged(pool=pool, tags={} if tags is None else tags, priority=priority, expected=expected)
+    options = OpOptions().merged(
+        pool=pool,
+        tags={} if tags is None else tags,
+        priority=priority,
+        expected=expected,
+        retry=retry,
+        timeout=timeout,
+        hooks=hooks,
+    )
 
     def decorate(function: Callable[..., Any]) -> Op[..., Any]:
         definition = define_op(function, options=options, runs_in=runs_in)

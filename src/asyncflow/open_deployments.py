@@ -33,6 +33,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise ConfigurationError(
-            "asyncflow runs on an asyncio event loop, and none is running here: `await` it inside `asyncio.run(main())`"
-            " or `anyio.run(main)`; trio is not supported"
+            "asyncflow runs on an asyncio event loop, and none is running here: use it inside `asyncio.run(main())` or"
+            " `anyio.run(main)`, and from another thread by `loop.call_soon_threadsafe(…)` or"
+            " `asyncio.run_coroutine_threadsafe(…, loop)`; trio is not supported"
         ) from None

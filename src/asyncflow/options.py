@@ -15,7 +15,9 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, Self, TypeAlias, cast, get_args
 
 from asyncflow.errors import ConfigurationError, did_you_mean
+from asyncflow.hooks import Hooks, check_hooks
 from asyncflow.ids import check_name
+from asyncflow.retry import Retry, check_retry
 
 LIMIT_MAX: Final = 2**53
 PRIORITY_MAX: Final = 2**31 - 1
@@ -55,6 +57,9 @@ OnError: TypeAlias = Literal["continue", "fail_fast"]
 
 OnFull: TypeAlias = Literal["queue", "reject", "keep_newest", "keep_oldest", "cancel_running"]
 """What happens to a run that finds its `conflict_key` taken, or the queue full."""
+
+Validate: TypeAlias = Literal["graph", "always"]
+"""What is checked against annotations: the inputs of graphs, or also what goes into ops and comes out of them."""
 
 Granularity: TypeAlias = Literal["op", "run"]
 """Who takes a slot of a pool: every op that names it, or each run once, from its admission to its end."""
@@ -111,11 +116,25 @@ def check_seconds(value: object, *, field: str) -> float | None:
     return check_positive(value, field=field)
 
 
+def check_timeout(value: object, *, field: str = "timeout") -> float | None:
+    """Returns a timeout in seconds; None and infinity are none."""
+    return None if value is None else check_seconds(value, field=field)
+
+
 def check_flag(value: object, *, field: str) -> bool:
     """Returns True or False; nothing else is taken for either."""
     if not isinstance(value, bool):
         raise ConfigurationError(f"{field} must be True or False, not {type(value).__name__}")
     return value
+
+
+def check_validate(value: object) -> Validate:
+    """Returns `"graph"` or `"always"`; nothing else is taken for either."""
+    if value == "graph":
+        return "graph"
+    if value == "always":
+        return "always"
+    raise ConfigurationError(f"validate must be 'graph' or 'always', got {value!r:.60}")
 
 
 def check_tags(tags: object, *, field: str = "tags") -> Mapping[str, str]:
@@ -238,6 +257,9 @@ class OpOptions:
     tags: Mapping[str, str] = field(default_factory=_no_tags)
     priority: int = 0
     expected: float | None = None
+    retry: Retry | None = None
+    timeout: float | None = None
+    hooks: Hooks | None = None
 
     def merged(
         self,
@@ -246,6 +268,9 @@ class OpOptions:
         tags: Mapping[str, str] | Unset = UNSET,
         priority: int | Unset = UNSET,
         expected: float | None | Unset = UNSET,
+        retry: Retry | None | Unset = UNSET,
+        timeout: float | timedelta | None | Unset = UNSET,
+        hooks: Hooks | None | Unset = UNSET,
     ) -> Self:
         """Returns a copy with what was given: tags merge by key, all else replaces."""
         changes: dict[str, Any] = {}
@@ -257,6 +282,12 @@ class OpOptions:
             changes["priority"] = check_priority(priority)
         if expected is not UNSET:
             changes["expected"] = None if expected is None else check_positive(expected, field="expected")
+        if retry is not UNSET:
+            changes["retry"] = check_retry(retry)
+        if timeout is not UNSET:
+            changes["timeout"] = check_timeout(timeout)
+        if hooks is not UNSET:
+            changes["hooks"] = check_hooks(hooks)
         return replace(self, **changes) if changes else self
 
 
@@ -264,7 +295,8 @@ class OpOptions:
 class RunOptions:
     """What is tuned on a graph or one of its runs. Made by `@graph(...)` and `.options(...)`; checked there.
 
-    The first three belong to a graph wherever it stands; the others to the outermost run only.
+    `max_concurrent`, `tag_concurrency_limits`, `op_retry` and `timeout` belong to a graph wherever it stands; the
+    others to the outermost run only.
     """
 
     max_concurrent: int | None = None
@@ -275,10 +307,15 @@ class RunOptions:
     fair_key: Hashable | None = None
     weight: float = 1.0
     run_id: str | None = None
+    resume_from: object = None
+    retry: Retry | None = None
     on_full: OnFull = "queue"
     conflict_key: str | None = None
     singleton: bool = False
     wait_timeout: float | None = None
+    op_retry: Retry | None = None
+    hooks: Hooks | None = None
+    timeout: float | None = None
 
     def merged(self, **changes: object) -> Self:
         """Returns a copy with the given options checked: tags merge by key, all else replaces.
@@ -331,9 +368,14 @@ _RUN_CHECKS: Final[Mapping[str, Callable[[object], Any]]] = MappingProxyType(
         "fair_key": _check_fair_key,
         "weight": lambda value: check_positive(value, field="weight"),
         "run_id": lambda value: None if value is None else check_name(value, field="run_id"),
+        "resume_from": lambda value: value,
         "on_full": _check_on_full,
         "conflict_key": lambda value: None if value is None else check_name(value, field="conflict_key"),
         "singleton": lambda value: check_flag(value, field="singleton"),
-        "wait_timeout": lambda value: None if value is None else check_seconds(value, field="wait_timeout"),
+        "wait_timeout": lambda value: check_timeout(value, field="wait_timeout"),
+        "timeout": check_timeout,
+        "hooks": check_hooks,
+        "retry": check_retry,
+        "op_retry": lambda value: check_retry(value, field="op_retry"),
     }
 )

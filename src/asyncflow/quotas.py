@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from asyncflow._limits import FOLLOWS, Follows, PoolQuota, PoolQuotas, RunQuotas
-from asyncflow.concurrency import ConcurrencyConfig
+from asyncflow.concurrency import ConcurrencyConfig, run_tag_rules
 from asyncflow.errors import ConfigurationError, did_you_mean
-from asyncflow.options import UNSET, Unset, check_limit, check_pool_name, check_tag_limits
+from asyncflow.options import UNSET, Unset, check_limit, check_pool_name
 
 _POOL_FIELDS = ("limit", "per_key")
 
@@ -35,7 +35,12 @@ class Numbers:
     def of(cls, config: ConcurrencyConfig) -> Numbers:
         """Returns the numbers that a configuration says."""
         pools = {
-            name: PoolQuota(pool.limit, pool.per_key, pool.reentrant, pool.granularity)
+            name: PoolQuota(
+                pool.limit if "limit" in pool.model_fields_set else FOLLOWS,
+                pool.per_key,
+                pool.reentrant,
+                pool.granularity,
+            )
             for name, pool in config.pools.limits.items()
         }
         return cls(
@@ -75,7 +80,7 @@ class Numbers:
         if max_queued is not UNSET:
             queued = check_limit(max_queued, field="max_queued")
         if tag_concurrency_limits is not UNSET:
-            runs = replace(runs, rules=check_tag_limits(tag_concurrency_limits))
+            runs = replace(runs, rules=run_tag_rules(tag_concurrency_limits))
         if max_concurrent_branch_deployment_runs is not UNSET:
             field = "max_concurrent_branch_deployment_runs"
             runs = replace(runs, branches=check_limit(max_concurrent_branch_deployment_runs, field=field))

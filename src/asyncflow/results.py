@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, TypeVar
 
-from asyncflow.errors import OpSkipped
+from asyncflow.errors import OpSkipped, ResourceError
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -34,21 +34,26 @@ class RunStatus(Enum):
 
 
 class OpStatus(Enum):
-    """`WAITING` (inputs) → `BLOCKED` (limits) → `RUNNING` → one of the others, which are final."""
+    """`WAITING` (inputs) → `BLOCKED` (limits) → `RUNNING` → one of the others; `RETRYING` between two attempts.
+
+    The others are final.
+    """
 
     WAITING = "WAITING"
     BLOCKED = "BLOCKED"
     RUNNING = "RUNNING"
+    RETRYING = "RETRYING"
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     SKIPPED = "SKIPPED"
     ABANDONED = "ABANDONED"
     CANCELED = "CANCELED"
+    REUSED = "REUSED"
 
     @property
     def final(self) -> bool:
         """True once nothing can change any more."""
-        return self not in (OpStatus.WAITING, OpStatus.BLOCKED, OpStatus.RUNNING)
+        return self not in (OpStatus.WAITING, OpStatus.BLOCKED, OpStatus.RUNNING, OpStatus.RETRYING)
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,26 @@ class Outcome(Generic[R_co]):
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of an op that was tried several times.
+
+    Args:
+        started_at: When its body started.
+        ended_at: When it ended.
+        error: What it raised, as text of at most 200 characters; empty where it ended well.
+    """
+
+    started_at: float
+    ended_at: float
+    error: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """Seconds its body ran."""
+        return self.ended_at - self.started_at
+
+
+@dataclass(frozen=True, slots=True)
 class OpResult:
     """The record of one op of a run.
 
@@ -90,10 +115,12 @@ class OpResult:
         cause: The key of the op that failed, where this one is ABANDONED.
         attempts: How often its body was started.
         ready_at: When its inputs were there and it began to wait for its limits; None if that never happened.
-        started_at: When its body started; None if it never did.
+        started_at: When its body first started; None if it never did.
         ended_at: When it ended.
         needs: What it asked of which limit.
         waits: For each limit, the seconds it was BLOCKED because of it; `order` is fitting, but not its turn.
+        tries: Where it was tried several times, its attempts: the last hundred.
+        reason: Why it skipped itself, where it said so.
     """
 
     key: str
@@ -106,10 +133,12 @@ class OpResult:
     ended_at: float | None = None
     needs: Mapping[str, int] = field(default_factory=dict[str, int])
     waits: Mapping[str, float] = field(default_factory=dict[str, float])
+    tries: tuple[Attempt, ...] = ()
+    reason: str | None = None
 
     @property
     def blocked(self) -> float:
-        """Seconds between being ready and being started (or ended without a start)."""
+        """Seconds between being ready and being started for the first time (or ended without a start)."""
         if self.ready_at is None:
             return 0.0
         end = self.started_at if self.started_at is not None else self.ended_at
@@ -117,7 +146,9 @@ class OpResult:
 
     @property
     def seconds(self) -> float:
-        """Seconds its body ran."""
+        """Seconds its body ran, in all attempts."""
+        if self.tries:
+            return sum([attempt.seconds for attempt in self.tries])
         if self.started_at is None or self.ended_at is None:
             return 0.0
         return self.ended_at - self.started_at
@@ -169,6 +200,9 @@ class RunResult(Generic[R_co]):
         ended_at: When it ended.
         reason: Why it was cancelled, where it was.
         queued_at: When it was submitted.
+        attempts: How often the run was tried; the ops and times are those of its last attempt, the waits of all.
+        record: What `resume_from` goes on from; not for users.
+        close_errors: What providers raised while they closed resources. It does not change the status.
     """
 
     run_id: str
@@ -182,6 +216,14 @@ class RunResult(Generic[R_co]):
     ended_at: float
     reason: str | None = None
     queued_at: float = 0.0
+    close_errors: tuple[ResourceError, ...] = ()
+    attempts: int = 1
+    record: object = field(default=None, repr=False, compare=False)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What went wrong beside the ops: resources that could not be closed."""
+        return tuple([error.message for error in self.close_errors])
 
     @property
     def queued(self) -> float:

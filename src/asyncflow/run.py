@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator, Sequence
 from typing import Any, Generic, TypeVar
 
@@ -9,6 +10,9 @@ from asyncflow import _executor as executor
 from asyncflow._executor import Engine, Execution, RunState
 from asyncflow._limits import Explanation
 from asyncflow._observers import EventStream
+from asyncflow._plan import Plan
+from asyncflow.done import DONE, Done
+from asyncflow.errors import ConfigurationError
 from asyncflow.options import UNSET, TagLimit, Unset, check_limit, check_priority, check_tag_limits
 from asyncflow.results import RunResult, RunStatus
 from asyncflow.views import RunView, explain_op, explain_run, run_view
@@ -40,6 +44,11 @@ class Run(Generic[R]):
         """Where the run stands."""
         return self._state.status
 
+    @property
+    def plan(self) -> Plan:
+        """What was wired for the run: its ops and what they wait for. Maps and children that grow are not in it."""
+        return self._state.root.plan
+
     def __await__(self) -> Generator[Any, Any, R]:
         return self._value().__await__()
 
@@ -54,12 +63,18 @@ class Run(Generic[R]):
         return result_of(self._state.root)
 
     async def cancel(self, reason: str | None = None) -> None:
-        """Ends the run and returns when everything it held is back. Does nothing where it has ended."""
-        executor.cancel(self._engine, self._state, reason)
+        """Ends the run and returns when everything it held is back. Does nothing where it has ended.
+
+        Raises:
+            ConfigurationError: on another event loop than the run's, as from another thread; nothing was done.
+        """
+        if self._live("cancel"):
+            executor.cancel(self._engine, self._state, reason)
         await self._ended()
 
     def explain(self, op_key: str | None = None) -> Explanation:
         """Tells why the run, or the op of this key, does not run: limits that are short, holders, and what helps."""
+        self._live("explain")
         if op_key is None:
             return explain_run(self._engine, self._state)
         return explain_op(self._engine, self._state, op_key)
@@ -68,9 +83,15 @@ class Run(Generic[R]):
         """Returns where the run stands, as frozen data."""
         return run_view(self._state)
 
-    def set_priority(self, priority: int) -> None:
-        """Gives the run another priority, queued or running. Does nothing where it has ended."""
-        executor.set_priority(self._engine, self._state, check_priority(priority))
+    def set_priority(self, priority: int) -> Done:
+        """Gives the run another priority, queued or running. Does nothing where it has ended.
+
+        It is done when this returns; awaiting the answer is allowed.
+        """
+        number = check_priority(priority)
+        if self._live("set_priority"):
+            executor.set_priority(self._engine, self._state, number)
+        return DONE
 
     async def tune(
         self,
@@ -90,7 +111,7 @@ class Run(Generic[R]):
         rules = limits.rules
         if tag_concurrency_limits is not UNSET:
             rules = check_tag_limits(tag_concurrency_limits)
-        if not self._state.status.final:
+        if self._live("tune"):
             executor.tune_run(self._engine, self._state, cap, rules)
 
     def events(self, *, buffer: int = 10_000) -> EventStream:
@@ -98,11 +119,23 @@ class Run(Generic[R]):
         return executor.run_events(self._engine, self._state, buffer=buffer)
 
     async def _ended(self) -> None:
-        root = self._state.root
-        if not root.finished:
+        root = self._state.root  # of the attempt that runs or comes: its waiters are handed on to the next one
+        if not root.finished and self._live("await"):
             waiter = self._engine.loop.create_future()
             root.waiters.append(waiter)
             await waiter
+
+    def _live(self, what: str) -> bool:
+        """Returns whether the run has not ended; if so, this must be its event loop."""
+        if self._state.status.final:
+            return False
+        loop = self._engine.loop
+        if loop is not asyncio._get_running_loop():
+            raise ConfigurationError(
+                f"{what}: run {self.id} of {self._state.graph} lives on another event loop; from a thread, use"
+                " `asyncio.run_coroutine_threadsafe(…, loop)` or `loop.call_soon_threadsafe(…)`"
+            )
+        return True
 
     def __repr__(self) -> str:
         return f"<Run {self._state.graph} {self._state.id} {self._state.status.value}>"

@@ -37,7 +37,7 @@ def block_of_file(path: str | Path) -> Mapping[str, Any]:
     Raises:
         ConfigurationError: where it cannot be read, is no YAML, has no such block, or sets the run queue elsewhere.
     """
-    document = _document(Path(path))
+    document = mapping_of_file(path)
     for name in _LEGACY:
         for setting in _MOVED:
             if _sets(document.get(name), setting):
@@ -66,25 +66,36 @@ def _sets(older: object, setting: str) -> bool:
     return setting in block or (isinstance(below, dict) and setting in cast("dict[object, object]", below))
 
 
-def _document(path: Path) -> dict[str, Any]:
+def mapping_of_file(path: str | Path, *, what: str = "a file of limits") -> dict[str, Any]:
+    """Returns the mapping that a YAML file is.
+
+    Args:
+        path: The file.
+        what: What messages call it.
+
+    Raises:
+        ConfigurationError: where it cannot be read, or is no YAML.
+    """
+    path = Path(path)
     try:
         with path.open("rb") as file:
             read = file.read(LARGEST + 1)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror or type(error).__name__}") from error
     if len(read) > LARGEST:
-        raise ConfigurationError(f"{path} is larger than {LARGEST:,} bytes, too large for a file of limits")
+        raise ConfigurationError(f"{path} is larger than {LARGEST:,} bytes, too large for {what}")
     try:
-        document = _parsed(read, path)
+        document = _parsed(read, path, what)
     except RecursionError:
-        raise ConfigurationError(f"{path} is nested too deeply for a file of limits") from None
+        raise ConfigurationError(f"{path} is nested too deeply for {what}") from None
     if not isinstance(document, dict):
-        raise ConfigurationError(f"{path} must be a mapping with `concurrency:` in it, not {type(document).__name__}")
+        inside = " with `concurrency:` in it" if what == "a file of limits" else ""
+        raise ConfigurationError(f"{path} must be a mapping{inside}, not {type(document).__name__}")
     found = cast("dict[object, Any]", document)
     return {str(key): value for key, value in found.items()}
 
 
-def _parsed(text: bytes, path: Path) -> object:
+def _parsed(text: bytes, path: Path, what: str) -> object:
     """Returns what a YAML document says.
 
     Raises:
@@ -99,7 +110,7 @@ def _parsed(text: bytes, path: Path) -> object:
         for number, event in enumerate(yaml.parse(text, Loader=yaml.SafeLoader)):
             where = f"{path}{_line(event.start_mark)}"
             if number > MOST:
-                raise ConfigurationError(f"{where}: more than {MOST:,} values are too many for a file of limits")
+                raise ConfigurationError(f"{where}: more than {MOST:,} values are too many for {what}")
             if isinstance(event, yaml.AliasEvent):
                 raise ConfigurationError(f"{where}: aliases (*{event.anchor:.60}) are not read; write it out")
             if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
@@ -167,6 +178,12 @@ def block_of_environment(prefix: str, shape: type[Any]) -> Mapping[str, Any]:
         if not name.startswith(prefix.upper()) or name.partition("__")[0] in known:
             continue
         rest = [one.removeprefix(prefix.upper()) for one in (name, *known)]
+        meant = _meant(rest[0], shape)
+        if meant is not None:
+            raise ConfigurationError(
+                f"environment variable {name} is not known; two underscores stand between the levels:"
+                f" {prefix.upper()}{meant}"
+            )
         if "__" in name or did_you_mean(rest[0], rest[1:]):  # others may be somebody else's
             raise ConfigurationError(f"environment variable {name} is not known{did_you_mean(name, known)}")
     mine = {one: text for one, text in source.env_vars.items() if one.upper().partition("__")[0] in known}
@@ -184,6 +201,17 @@ def block_of_environment(prefix: str, shape: type[Any]) -> Mapping[str, Any]:
     source.env_vars = mine
     block: Mapping[str, Any] = _plain(source())
     return block
+
+
+def _meant(name: str, shape: type[Any]) -> str | None:
+    """Returns the variable that one without levels probably stands for: `POOLS_LIMITS`, `MAX_QUEUED`."""
+    for top, field in shape.model_fields.items():
+        inner = getattr(field.annotation, "model_fields", {})
+        if inner and name.startswith(f"{top.upper()}_") and not name.startswith(f"{top.upper()}__"):
+            return f"{top.upper()}__{name[len(top) + 1 :]}"
+        if name.lower() in inner:
+            return f"{top.upper()}__{name}"
+    return None
 
 
 class _TwiceError(ValueError):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, cast
+from types import MappingProxyType
+from typing import Final, NamedTuple, cast
 
 from asyncflow._executor import THE_RUN, Engine, Execution, Redrawing, RunState
-from asyncflow._limits import Claim, Explanation, LimitView, Snapshot
+from asyncflow._limits import Claim, Explanation, LimitView, Snapshot, Views
 from asyncflow.errors import ConfigurationError, did_you_mean
 from asyncflow.results import OpStatus, RunStatus
 
@@ -46,6 +47,7 @@ class RunView(NamedTuple):
         started_at: When it was admitted; None while it is queued.
         running: How many of its ops run.
         blocked: How many wait for limits.
+        retrying: How many wait to be tried again.
         bodies: How many bodies of live graphs run in it; they hold nothing.
     """
 
@@ -59,16 +61,16 @@ class RunView(NamedTuple):
     started_at: float | None
     running: int
     blocked: int
+    retrying: int = 0
     bodies: int = 0
 
 
 def run_view(run: RunState) -> RunView:
     """Returns where a run stands."""
     if run.status is RunStatus.QUEUED:
-        return RunView(
-            run.id, run.graph, run.home.name, run.status, run.party.priority, run.tags, run.queued_at, None, 0, 0
-        )
+        return queued_view(run, run.party.priority)
     begun = sum([execution.count(OpStatus.RUNNING) for execution in run.executions])
+    retrying = sum([execution.count(OpStatus.RETRYING) for execution in run.executions])
     bodies = sum([frame.runs_live(i) for frame, i in [claim.owner for claim in run.suspended]])
     return RunView(
         run_id=run.id,
@@ -76,20 +78,27 @@ def run_view(run: RunState) -> RunView:
         deployment=run.home.name,
         status=run.status,
         priority=run.party.priority,
-        tags=run.tags,
+        tags=MappingProxyType(run.tags),
         queued_at=run.queued_at,
         started_at=run.started_at,
         running=begun - bodies,
-        blocked=sum([execution.open for execution in run.executions]) - begun,
+        blocked=sum([execution.open for execution in run.executions]) - begun - retrying,
+        retrying=retrying,
         bodies=bodies,
     )
+
+
+def queued_view(run: RunState, priority: int) -> RunView:
+    """Returns a run as it stood while it was queued; only its priority changes in that time."""
+    status, tags = RunStatus.QUEUED, MappingProxyType(run.tags)
+    return RunView(run.id, run.graph, run.home.name, status, priority, tags, run.queued_at, None, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class DeploymentSnapshot(Snapshot):
     """Every limit in order of creation, and every live run in order of submission."""
 
-    queued: tuple[RunView, ...]
+    queued: Sequence[RunView]
     running: tuple[RunView, ...]
 
     def pool(self, name: str) -> LimitView:
@@ -104,11 +113,13 @@ class DeploymentSnapshot(Snapshot):
 def snapshot_of(engine: Engine) -> DeploymentSnapshot:
     """Returns the core's snapshot with owners as people call them, and the live runs."""
     snapshot = engine.core.snapshot(place_of)
-    queued: list[RunView] = []
-    running: list[RunView] = []
-    for run in engine.runs.values():
-        (queued if run.status is RunStatus.QUEUED else running).append(run_view(run))
-    return DeploymentSnapshot(snapshot.at, snapshot.limits, tuple(queued), tuple(running))
+    runs = engine.runs.values()
+    waits = RunStatus.QUEUED
+    queued = [run for run in runs if run.status is waits]
+    priorities = [run.party.priority for run in queued]
+    running = tuple([run_view(run) for run in runs if run.status is not waits])
+    views = Views(lambda: map(queued_view, queued, priorities)) if queued else ()
+    return DeploymentSnapshot(snapshot.at, snapshot.limits, views, running)
 
 
 def state_of(engine: Engine, run_id: object) -> RunState:
@@ -128,18 +139,17 @@ def state_of(engine: Engine, run_id: object) -> RunState:
 
 
 def explain_run(engine: Engine, run: RunState) -> Explanation:
-    """Tells why a run is not admitted; for one that is, which limits hold up its ops."""
+    """Tells why a run is not admitted; for one that is, why the first of its blocked ops does not start."""
+    if run.pause is not None:
+        return Explanation(run.status, (), (told_delay(engine, run.pause.when()),))
     if run.status is RunStatus.QUEUED:
         return placed(engine.core.explain_ghosts(run.ghosts), run.status)
-    blocked = [
-        claim
-        for execution in run.executions
-        for i, claim in enumerate(execution.claims)
-        if claim is not None and execution.op_status(i) is OpStatus.BLOCKED
-    ]
-    if not blocked:
-        return Explanation(run.status, (), ())
-    return placed(engine.core.explain(blocked[0]), run.status)
+    for execution in run.executions:
+        for i, claim in enumerate(execution.claims):
+            if claim is not None and execution.op_status(i) is OpStatus.BLOCKED:
+                return replace(placed(engine.core.explain(claim), run.status), waiting=execution.key(i))
+    due = [trial.until for execution in run.executions for _, trial in execution.retrying()]
+    return Explanation(run.status, (), (told_delay(engine, min(due)),) if due else ())
 
 
 def explain_op(engine: Engine, run: RunState, op_key: object) -> Explanation:
@@ -160,6 +170,11 @@ def explain_op(engine: Engine, run: RunState, op_key: object) -> Explanation:
             claim, status = execution.claims[i], execution.op_status(i)
             if claim is not None and status is OpStatus.BLOCKED:
                 return placed(engine.core.explain(claim), status)
+            inside = [block for block in engine.blocks if block.claim.waiting and block.claim.parent is claim]
+            if status is OpStatus.RUNNING and inside:
+                return replace(placed(engine.core.explain(inside[0].claim), status), waiting=inside[0].label)
+            if status is OpStatus.RETRYING:
+                return Explanation(status, (), (told_delay(engine, execution.trials[i].until),))
             if run.status is RunStatus.QUEUED and status is OpStatus.WAITING and not node.waits_for:
                 return explain_run(engine, run)
             return explain_not_blocked(execution, i, status)
@@ -177,13 +192,23 @@ def explain_not_blocked(execution: Execution, i: int, status: OpStatus) -> Expla
     return Explanation(status, (), tuple([f"the end of {execution.key(j)}" for j in execution.awaited(i)]))
 
 
+def told_delay(engine: Engine, until: float) -> str:
+    """Says when an op that failed is tried again."""
+    return f"its next attempt, due in {max(0.0, until - engine.clock()):.3g} s"
+
+
 def placed(explanation: Explanation, status: OpStatus | RunStatus) -> Explanation:
     """Returns the core's explanation with owners and states as people call them."""
     blockers = [
         replace(blocker, holders=tuple([(place_of(owner), amount) for owner, amount in blocker.holders]))
         for blocker in explanation.blockers
     ]
-    return replace(explanation, state=status, blockers=tuple(blockers))
+    helpful = [told for told in explanation.unblocked_by if not any(name in told for name in _FIXED)]
+    return replace(explanation, state=status, blockers=tuple(blockers), unblocked_by=tuple(helpful))
+
+
+_FIXED: Final = (" more of @conflict_key:", " more of @run_buffer", " more of @threads")
+"""Nobody can raise these while runs wait, so it is not proposed."""
 
 
 @dataclass(frozen=True, slots=True)

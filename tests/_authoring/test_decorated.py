@@ -121,8 +121,6 @@ def test_what_is_not_built_yet_says_so() -> None:
     """Processes are for later versions."""
     with pytest.raises(ConfigurationError, match=r"'process', which is not built yet in this version"):
         op(runs_in="process")(function)
-    with pytest.raises(TypeError, match="retry"):
-        op(retry=3)
 
 
 @pytest.mark.parametrize(

@@ -659,3 +659,37 @@ def test_an_exception_that_lies_about_its_class_is_reported() -> None:
     result = run_virtual(bad.try_run)
     assert result.status is RunStatus.FAILED
     assert [type(error) for error in result.errors] == [HostileError]
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_fail_fast_by_a_pool_function_leaves_nothing(broken: int) -> None:
+    """Three items become ready in one step; the pool function of one raises: the others are taken back, unheld."""
+
+    def pool(x: int) -> str:
+        if x == broken:
+            raise ValueError(x)
+        return "db"
+
+    @op(pool=pool)
+    async def work(x: int) -> int:
+        await anyio.sleep(1)
+        return x
+
+    @op
+    async def numbers() -> list[int]:
+        return [0, 1, 2]
+
+    @graph(on_error="fail_fast")
+    def mapped() -> list[int]:
+        return each(work, numbers())
+
+    async def main():
+        deployment = Deployment("d", concurrency={"pools": {"limits": {"db": 5}}})
+        result = await mapped.on(deployment).try_run()
+        return result, [limit.held for limit in deployment.snapshot().limits if limit.held or limit.waiters]
+
+    result, left = run_virtual(main)
+    assert (result.status, result.ended_at, left) == (RunStatus.FAILED, 0, [])
+    assert [result.ops[f"work[{i}]"].status.value for i in range(3)] == [
+        "FAILED" if i == broken else "CANCELED" for i in range(3)
+    ]

@@ -657,7 +657,7 @@ def test_a_late_graph_may_call_itself() -> None:
 
 
 def test_a_recursion_without_end_is_a_plan_error() -> None:
-    """Row 1: the call that lies too deep fails by name, everything around it is abandoned, and what is beside it goes on."""
+    """Row 1: the call that lies too deep fails by name, what is around it is abandoned, what is beside it goes on."""
 
     @graph(late=True)
     def endless(n: int) -> int:

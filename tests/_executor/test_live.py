@@ -657,7 +657,7 @@ def test_snapshots_and_explanations_know_bodies() -> None:
             assert explanation.unblocked_by == tuple(
                 [f"the end of gathered/query{n}" for n in ("", "#2", "#3")],
             )
-            assert "goes on by the end of gathered/query" in str(explanation)
+            assert "It goes on with the end of gathered/query" in str(explanation)
             assert [blocker.limit for blocker in run.explain("gathered/query#2").blockers] == ["db"]
             assert [blocker.limit for blocker in run.explain().blockers] == ["db"]
             assert [str(holder.owner) for holder in deployment.snapshot().pool("db").holders] == [
@@ -669,7 +669,7 @@ def test_snapshots_and_explanations_know_bodies() -> None:
 
 
 def test_a_body_that_waits_for_something_outside_does_not_stand_still() -> None:
-    """Row 27: an event of the user's own. Nothing runs or is queued, and the run waits for it; a cancel ends the wait."""
+    """Row 27: an event of the user's own. The run waits for it, and a cancel ends the wait."""
 
     async def main() -> tuple[str, int, str]:
         event = asyncio.Event()
@@ -800,7 +800,7 @@ def test_a_timeout_inside_the_body_cancels_one_child() -> None:
 
 
 def test_a_run_cancelled_in_the_turn_in_which_a_child_ends() -> None:
-    """Row 35, two in one turn: the op ends, the run is cancelled, the body goes on to its next op: it is CANCELED at once."""
+    """Row 35, two in one turn: the op ends, the run is cancelled, the body goes on to its next op."""
 
     @graph
     async def steps(n: int) -> int:

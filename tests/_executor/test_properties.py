@@ -209,4 +209,5 @@ def test_every_status_is_either_final_or_not() -> None:
         "SKIPPED",
         "ABANDONED",
         "CANCELED",
+        "REUSED",
     ]

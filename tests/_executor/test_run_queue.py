@@ -16,6 +16,7 @@ from asyncflow import (
     Run,
     RunCanceled,
     RunRejected,
+    RunStarted,
     RunStatus,
     TagLimit,
     each,
@@ -672,3 +673,34 @@ def test_counters_of_tag_values_that_nobody_uses_are_forgotten() -> None:
 
     rule = {"key": "user", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
     virtually(scenario, runs_of(1, tag_concurrency_limits=[rule]))
+
+
+def test_a_run_that_took_a_place_is_not_refused_for_a_full_queue() -> None:
+    """Given a full queue and `cancel_running`: the new run waits in the place of the one it cancelled; none is lost."""
+
+    async def scenario(prod: Deployment) -> None:
+        first = napping.options(conflict_key="k").start(5.0)
+        await anyio.lowlevel.checkpoint()
+        second = napping.options(conflict_key="k", on_full="cancel_running").start(1.0)
+        assert await second == 1.0
+        assert first.status is RunStatus.CANCELED
+
+    virtually(scenario, {"runs": {"max_queued": 0}})
+
+
+def test_nobody_overtakes_in_the_turn_of_submission() -> None:
+    """Given A and B of a team of one, and C that needs nothing, in one turn: they start A, C, B."""
+    started: list[str] = []
+
+    async def scenario(prod: Deployment) -> None:
+        names: dict[str, str] = {}
+        prod.subscribe(lambda event: started.append(names[event.run_id]) if isinstance(event, RunStarted) else None)
+        runs = []
+        for name, tags in (("A", {"team": "x"}), ("B", {"team": "x"}), ("C", {})):
+            runs.append(napping.options(tags=tags).start(1.0))
+            names[runs[-1].id] = name
+        for run in runs:
+            await run
+
+    virtually(scenario, {"runs": {"tag_concurrency_limits": [{"key": "team", "limit": 1}]}})
+    assert started == ["A", "C", "B"]

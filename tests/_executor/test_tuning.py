@@ -18,6 +18,7 @@ from asyncflow import (
     OpBlocked,
     OpUnblocked,
     PoolUnknown,
+    RunBlocked,
     RunStatus,
     TagLimit,
     each,
@@ -356,3 +357,121 @@ def test_blocked_and_unblocked_are_told_once() -> None:
     blocked = [(event.key, event.limits) for event in told if isinstance(event, OpBlocked)]
     assert blocked == [("query#2", ("db",))]
     assert [(event.key, event.seconds) for event in told if isinstance(event, OpUnblocked)] == [("query#2", 1.0)]
+
+
+def test_a_waiter_is_told_once_for_each_limit_that_is_in_its_way() -> None:
+    """Given an op that waits for api: told again when db becomes short too, once, though db comes and goes."""
+    told: list[Event] = []
+
+    @op(pool={"db": 1, "api": 2})
+    async def both() -> None:
+        await asyncio.sleep(1)
+
+    async def scenario(prod: Deployment) -> None:
+        prod.subscribe(told.append)
+        async with prod.slots("api"):
+            run = both.start()
+            for _ in range(3):
+                await turns()
+                async with prod.slots("db"):
+                    await turns()
+        await run
+
+    virtually(scenario, {"pools": {"limits": {"db": 1, "api": 2}}})
+    blocked = [event.limits for event in told if isinstance(event, OpBlocked | RunBlocked)]
+    assert blocked == [("api",), ("db", "api")]
+
+
+def test_an_explanation_reads_like_a_sentence() -> None:
+    """Given a run in the queue, an op in line and one that runs: the texts say what is missing and what would help."""
+
+    async def scenario(prod: Deployment) -> None:
+        async with prod.slots({"db": 2}, label="the migration"):
+            run, later = query.start(1), query.start(2)
+            await turns()
+            assert str(prod.explain(run.id)) == (
+                "It is QUEUED: it needs 1 of db, and none is free; the migration holds 2; it is first in line.\n"
+                "It would start with 1 more of db, or with the end of the migration."
+            )
+            assert "it is number 2 in line" in str(prod.explain(later.id))
+        await turns()
+        assert str(prod.explain(run.id)) == "It is RUNNING."
+        await run
+        await later
+        wide = queries.start(3)
+        await turns()
+        assert str(wide.explain()).startswith(
+            "It is RUNNING; query#3 waits: it needs 1 of db, and none is free; queries/"
+        )
+
+    virtually(scenario, {"pools": {"limits": {"db": 2}}})
+
+
+def test_what_takes_effect_at_once_may_be_awaited_or_not() -> None:
+    """`pause`, `resume` and `set_priority` are done when they return; `await` changes nothing and takes no turn."""
+
+    async def scenario(prod: Deployment) -> None:
+        prod.pause(pool="db")
+        assert prod.snapshot().pool("db").paused
+        run = query.start(1)
+        await turns()
+        assert str(prod.explain(run.id)) == (
+            "It is QUEUED: it needs 1 of db, which is paused; nobody holds any; it is first in line.\n"
+            "It would start with resuming db."
+        )
+        assert await run.set_priority(3) is None
+        prod.set_priority(run.id, 4)
+        assert run.snapshot().priority == 4
+        assert await prod.resume(pool="db") is None
+        assert await run == 1
+
+    virtually(scenario, {"pools": {"limits": {"db": 2}}})
+
+
+def test_events_of_a_deployment_end_when_it_is_closed() -> None:
+    """Given somebody who reads all events: leaving the deployment ends the iteration, after the last of them."""
+    seen: list[Event] = []
+
+    async def read(prod: Deployment) -> None:
+        seen.extend([event async for event in prod.events()])
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as group, Deployment("prod") as prod:
+            group.create_task(read(prod))
+            await turns()
+            await query.run(1.0)
+        assert [type(event).__name__ for event in seen[-2:]] == ["OpEnded", "RunEnded"]
+
+    run_virtual(main)
+
+
+def test_a_run_is_not_touched_from_another_thread() -> None:
+    """Given a live run: touching it from another thread is refused and says what to write, and the run goes on."""
+
+    async def scenario(prod: Deployment) -> None:
+        run = query.start(1)
+        await turns()
+
+        def elsewhere() -> list[str]:
+            said: list[str] = []
+            calls: list[Callable[[], object]] = [
+                lambda: run.set_priority(3),
+                lambda: asyncio.run(run.cancel()),
+                lambda: asyncio.run(run.result()),  # type: ignore[arg-type]  # a coroutine
+                lambda: asyncio.run(run.tune(max_concurrent=1)),
+                run.explain,
+                prod.snapshot,
+            ]
+            for call in calls:
+                with pytest.raises(ConfigurationError) as refused:
+                    call()
+                said.append(str(refused.value))
+            return said
+
+        said = await anyio.to_thread.run_sync(elsewhere)
+        assert all("threadsafe" in text for text in said), said
+        assert await run == 1
+        assert run.set_priority(9) is not None
+        assert run.snapshot().priority == 0
+
+    virtually(scenario, {"pools": {"limits": {"db": 2}}})

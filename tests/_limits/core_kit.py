@@ -1,6 +1,6 @@
 """The fast core as a side of a pair."""
 
-from asyncflow._limits import Admission, Claim
+from asyncflow._limits import Admission, Claim, ReturnedClaim
 from tests._limits.pair import Kit
 
 CORE = Kit(
@@ -9,5 +9,6 @@ CORE = Kit(
     Claim,
     lambda _, claim, limit: claim.own_of(limit),
     lambda _, claim, limit: claim.borrowed_of(limit),
+    ReturnedClaim,
     full=True,
 )

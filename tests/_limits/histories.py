@@ -49,6 +49,7 @@ class Historian:
         self.length = 4 * length if crowded else 2 * length if "keys" in self.features else length
         self.most_waiting = 40 if crowded else 10
         self.claims = 0
+        self.returned: set[int] = set()
         self.setup = self._setup()
 
     def _setup(self) -> Setup:
@@ -167,6 +168,10 @@ class Historian:
             options.append(("rematch", random.choice(waiting + granted), self._needs()))
         if waiting:
             options.append(("order", random.choice(waiting), random.randrange(4)))
+        ended = [number for number in in_state(pair, "ENDED") if pair.model.claims[number].parent is None]
+        if ended and ended[-1] not in self.returned and random.random() < 0.5:  # nobody comes back twice
+            self.returned.add(ended[-1])
+            options.append(("again", self._next(), ended[-1], self._needs()))
         if "early" in self.features and granted:
             options.append(("early", random.choice(granted), (limit,)))
         if "remote" in self.features and waiting:

@@ -71,6 +71,9 @@ class ModelAdmission:
     def enqueue(self, claim: Claim) -> None:
         self.hall.enqueue([[claim]])
 
+    def enqueue_again(self, claim: Claim) -> None:
+        self.hall.enqueue([[claim]])
+
     def enqueue_many(self, claims: Iterable[Claim]) -> None:
         for claim in claims:
             self.enqueue(claim)

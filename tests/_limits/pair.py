@@ -43,6 +43,7 @@ class Kit:
     claim: Callable[..., Any]
     own: Callable[[Any, Any, Any], int]
     borrowed: Callable[[Any, Any, Any], int]
+    again: Callable[..., Any]
     full: bool = False  # has log, explanations and snapshots
 
 
@@ -52,6 +53,9 @@ MODEL = Kit(
     ModelClaim,
     lambda admission, claim, limit: admission.hall.books.owned(claim, limit),
     lambda admission, claim, limit: admission.hall.books.borrowed(claim, limit),
+    lambda earlier, demand: ModelClaim(
+        earlier.party, demand, earlier.order, earlier.owner, earlier.parent, back_since=earlier.age
+    ),
 )
 
 
@@ -116,6 +120,14 @@ class Side:
 
     def _do_enqueue(self, number: int, party: int, needs: NeedIds, order: int, parent: int) -> None:
         self.admission.enqueue(self.claim(number, party, needs, order, parent))
+
+    def _do_again(self, number: int, earlier: int, needs: NeedIds) -> None:
+        if self.state(earlier) != "ENDED":
+            raise KeyError(earlier)
+        claim = self.kit.again(self.claims[earlier], self.demand(needs))
+        self.claims[number] = claim
+        self.numbers[id(claim)] = number
+        self.admission.enqueue_again(claim)
 
     def _do_many(self, batch: tuple[tuple[int, int, NeedIds, int, int], ...]) -> None:
         self.admission.enqueue_many([self.claim(*one) for one in batch])

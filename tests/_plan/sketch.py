@@ -89,5 +89,6 @@ class Sketch:
 
 def sketched_op(pool: Mapping[str, int] | None, tags: Mapping[str, str] | None) -> Any:
     """Returns what a picture reads of an op."""
-    options = SimpleNamespace(pool=tuple((pool or {}).items()), tags=MappingProxyType(dict(tags or {})))
-    return SimpleNamespace(options=options)
+    needs = tuple((pool or {}).items())
+    options = SimpleNamespace(pool=needs, tags=MappingProxyType(dict(tags or {})))
+    return SimpleNamespace(options=options, pool=needs)

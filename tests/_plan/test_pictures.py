@@ -15,6 +15,7 @@ from asyncflow._plan.mermaid import mermaid
 from asyncflow._plan.picture import MOST, Form, Line, escaped, shortened
 from asyncflow._plan.scope import Scope
 from asyncflow._plan.svg import svg
+from asyncflow._plan.text import text
 from asyncflow.options import PER_VALUE, TagLimit
 from tests._plan.sketch import Sketch, SketchedPlan
 
@@ -404,3 +405,55 @@ def test_a_picture_is_the_same_every_time() -> None:
     """Plans of equal shape give equal pictures."""
     assert svg(diamond()) == svg(diamond())
     assert mermaid(diamond()) == mermaid(diamond())
+
+
+# ---------------------------------------------------------------------------------------------------------------- text
+def test_text_tells_every_box_once() -> None:
+    """A line for each op, calls indented below their names, limits and what is waited for in columns."""
+    sketch = Sketch("job")
+    load = sketch.op("load", pool={"disk": 2}, tags={"kind": "io"})
+    with sketch.scope("sub"):
+        inner = sketch.op("sub/clean", load)
+    sketch.output = sketch.op("join", inner, after=(load,))
+    assert text(sketch.plan()) == (
+        "job\n"
+        "  ● load     disk ×2, kind=io\n"
+        "  ▾ sub\n"
+        "    ● clean                    ← load\n"
+        "  ● join                       ← sub/clean  after load\n"
+        "  ■ result                     ← join\n"
+    )
+
+
+def test_text_says_which_branch_lets_in() -> None:
+    """What stands behind a gate names the answer it needs."""
+
+    @op
+    async def count(x: int) -> int:
+        return x
+
+    @graph
+    def chosen(x: int) -> int:
+        return when(count(x) > 1, lambda: count(2), lambda: count(3))
+
+    told = chosen.plan(1).text()
+    assert [line.split("if ")[1] for line in told.splitlines() if "if " in line] == ["yes", "no"]
+    assert "◆ when" in told
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_text_has_one_line_for_each_name(name: str) -> None:
+    """Whatever is in a name, it stays on its line, and commands no terminal."""
+    sketch = Sketch(name)
+    sketch.output = sketch.op(name)
+    told = text(sketch.plan())
+    assert told.count("\n") == len(told.splitlines()) == 3
+    assert not {"\x1b", "\x07", "\r", "\u202e", "\ud800"} & set(told)
+
+
+def test_text_of_a_large_plan_says_what_is_left_out() -> None:
+    """As every picture, it has at most so many boxes."""
+    sketch = Sketch("large")
+    for i in range(MOST + 10):
+        sketch.op(f"op{i}")
+    assert text(sketch.plan()).splitlines()[-1].strip().startswith("10 more nodes are not drawn")

@@ -11,9 +11,11 @@ from typing import Any
 
 import anyio
 import httpx
+import pytest
 import uvicorn
 
 from asyncflow import Deployment
+from examples.service import app as service
 from examples.service.app import LIMITS, create_app
 
 PATIENCE = 30.0
@@ -177,6 +179,19 @@ async def test_a_full_queue_is_429_and_tuning_lets_go(tmp_path: Path) -> None:
         assert [(await answer).status_code for answer in (first, second)] == [200, 200]
 
 
+async def test_a_job_that_waited_too_long_is_429(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a job that is queued for longer than it may: its client gets 429, not an error of the service."""
+    monkeypatch.setattr(service, "WAIT_SECONDS", 0.05)
+    async with served(tmp_path / "r.db", max_concurrent_runs=1) as (client, api, _):
+        first = ask(client, parts=1)
+        await api.entered(1)
+        refused = await ask(client, parts=1)
+        assert refused.status_code == 429
+        assert "wait_timeout" in refused.json()["detail"]
+        api.open.set()
+        assert (await first).status_code == 200
+
+
 async def test_started_jobs_outlive_their_request_and_end_with_the_service(tmp_path: Path) -> None:
     """Started, looked at, explained, cancelled; what still runs at shutdown is cancelled and leaves nothing."""
     async with served(tmp_path / "r.db", max_concurrent_runs=1) as (client, api, prod):
@@ -184,7 +199,7 @@ async def test_started_jobs_outlive_their_request_and_end_with_the_service(tmp_p
         runs = [(await client.post("/jobs/start", json={"parts": 2}, headers=headers)).json()["run"] for _ in range(3)]
         await api.entered(2)
         assert (await client.get(f"/jobs/{runs[1]}")).json()["status"] == "QUEUED"
-        assert "@max_concurrent_runs: needs 1, 0 free" in (await client.get(f"/jobs/{runs[1]}/why")).text
+        assert "needs 1 of @max_concurrent_runs, and none is free" in (await client.get(f"/jobs/{runs[1]}/why")).text
         assert (await client.delete(f"/jobs/{runs[1]}")).json()["status"] == "CANCELED"
         assert (await client.get("/jobs/none")).status_code == 404
         await until(prod, queued=1, running=1)

@@ -8,7 +8,7 @@ import contextlib
 import anyio
 import pytest
 
-from asyncflow import Deployment, TagLimit, apply, each, graph, op, when
+from asyncflow import Deployment, Hooks, Retry, TagLimit, apply, each, graph, op, when
 from asyncflow.testing import run_virtual
 from tests.faults.injection import cancelled_at
 
@@ -139,7 +139,76 @@ def bodies() -> list[int]:
     return [apply(sum, each(body, listed(2))), parent(body(quick(1)))]
 
 
-KINDS = [chain, wide, threads, children, mapped, branching, tolerant, failing_fast, nested, late, live, bodies]
+@op(pool="p", retry=Retry(max_retries=2, delay=0.25, backoff="linear"))
+async def shaky(x: int) -> int:
+    await nap.run(x)
+    raise ValueError(x)
+
+
+@op(pool="p", retry=Retry(max_retries=3))
+async def hasty(x: int) -> int:
+    raise ValueError(x)
+
+
+@graph(max_concurrent=2)
+def retried() -> list[object]:
+    return [shaky.settled(1), each(hasty.settled, [1, 2]), nap(3)]
+
+
+@op(pool="p", timeout=0.5, retry=Retry(max_retries=1, delay=0.25))
+async def slow(x: int) -> int:
+    return await careful.run(x)
+
+
+@graph(timeout=0.75)
+def part() -> list[object]:
+    return [nap.settled(1), careful.settled(2), quick(3)]
+
+
+@graph(timeout=2)
+def timed() -> list[object]:
+    return [slow.settled(1), part.settled(), nap(nap(nap(4)))]
+
+
+async def slowly(info: object) -> None:
+    await anyio.sleep(0.25)
+
+
+def wrongly(info: object) -> None:
+    raise ValueError(info)
+
+
+HOOKS = Hooks(on_success=slowly, on_failure=wrongly, on_retry=slowly, on_cancel=slowly)
+
+
+@graph(hooks=HOOKS)
+def hooked() -> list[object]:
+    return [nap.options(hooks=HOOKS)(1), shaky.options(hooks=HOOKS).settled(2), careful.options(hooks=HOOKS)(3)]
+
+
+@graph(retry=Retry(max_retries=2, delay=0.25), hooks=HOOKS, timeout=3)
+def again() -> list[object]:
+    return [nap(1), failing(2), careful(3)]
+
+
+KINDS = [
+    chain,
+    wide,
+    threads,
+    children,
+    mapped,
+    branching,
+    tolerant,
+    failing_fast,
+    nested,
+    retried,
+    timed,
+    hooked,
+    again,
+    late,
+    live,
+    bodies,
+]
 
 
 async def leftovers(steps: tuple[int, ...], kind) -> tuple[bool, int]:
@@ -171,7 +240,11 @@ def test_a_cancellation_before_any_step_leaves_nothing_behind(kind) -> None:
     assert step > 3
 
 
-@pytest.mark.parametrize("kind", [wide, children, mapped, late, live, bodies], ids=lambda kind: kind.definition.name)
+@pytest.mark.parametrize(
+    "kind",
+    [wide, children, mapped, retried, timed, hooked, again, late, live, bodies],
+    ids=lambda kind: kind.definition.name,
+)
 def test_a_second_cancellation_during_clean_up_leaves_nothing_behind(kind) -> None:
     """For pairs n < m: cancel before step n and again before step m."""
     _, count = run_virtual(leftovers, (10**9,), kind)

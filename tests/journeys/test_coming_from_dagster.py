@@ -5,8 +5,7 @@ about a server, a daemon or a database have a line there that says why they do n
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import anyio
 import pytest
@@ -16,62 +15,21 @@ from asyncflow import (
     ConfigurationError,
     Deployment,
     Event,
+    InputError,
     OpBlocked,
     OpStatus,
+    OutputError,
     PoolUnlimited,
-    Run,
     RunStatus,
     TagLimit,
     apply,
     graph,
     op,
+    use,
     when,
 )
 from asyncflow.testing import peak, run_virtual
-
-
-@op
-async def nap(seconds: float) -> float:
-    await anyio.sleep(seconds)
-    return seconds
-
-
-@op(pool="db")
-async def query(seconds: float) -> float:
-    await anyio.sleep(seconds)
-    return seconds
-
-
-@graph
-def napping(seconds: float = 1.0) -> float:
-    return nap(seconds)
-
-
-@graph
-def querying(seconds: float = 1.0) -> float:
-    return query(seconds)
-
-
-def statuses(runs: list[Run[Any]]) -> str:
-    return "".join([run.status.name[0] for run in runs])
-
-
-async def settle() -> None:
-    for _ in range(4):
-        await asyncio.sleep(0)
-
-
-def play(concurrency: dict[str, Any], scenario: Callable[[Deployment], Awaitable[None]]) -> None:
-    """Runs a scenario in virtual time; at the end nothing may be held."""
-
-    async def main() -> None:
-        prod = Deployment("prod", concurrency=concurrency)
-        async with prod:
-            await scenario(prod)
-        assert [view.name for view in prod.snapshot().limits if view.held or view.waiters] == []
-
-    run_virtual(main)
-
+from tests.journeys.stage import nap, napping, play, query, querying, settle, statuses
 
 # ── 1A: the run queue ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -600,3 +558,81 @@ def test_1g_the_priority_of_a_run_counts_before_that_of_its_ops() -> None:
         await holder
 
     play({"pools": {"limits": {"db": 1}}}, scenario)
+
+
+# ── what ops get ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_resource_is_initialised_once_per_run_and_torn_down_at_its_end(virtual_time: None) -> None:
+    """Opened once for the run, only what is needed, closed at its end; with a limit of its own (#19173)."""
+    log: list[str] = []
+
+    async def connection() -> AsyncIterator[str]:
+        log.append("init")
+        yield "connection"
+        log.append("teardown")
+
+    async def unused() -> AsyncIterator[str]:
+        pytest.fail("nobody needs it")
+        yield ""
+
+    @op
+    async def read(x: int, db: str = use(connection, "run", pool="connections")) -> str:
+        await anyio.sleep(1)
+        log.append("read")
+        return db
+
+    @op
+    async def never(x: int, db: str = use(unused, "run")) -> None: ...
+
+    @graph
+    def main(n: int) -> list[str]:
+        if n > 9:
+            never(n)
+        return [read(i) for i in range(n)]
+
+    prod = Deployment("prod", concurrency={"pools": {"limits": {"connections": 1}}})
+    result = await main.on(prod).try_run(3)
+    assert log == ["init", "read", "read", "read", "teardown"]
+    assert (peak(result, pool="connections"), result.seconds) == (1, 3)
+
+
+async def test_a_failing_init_fails_the_steps_that_need_it(virtual_time: None) -> None:
+    """The others go on, and dependents are abandoned."""
+
+    async def broken() -> AsyncIterator[str]:
+        raise ConnectionError("refused")
+        yield ""
+
+    @op
+    async def read(x: float, db: str = use(broken, "run")) -> float:
+        return x
+
+    @graph
+    def main() -> list[float]:
+        return [nap(read(1)), nap(2)]
+
+    result = await main.try_run()
+    assert [record.status for record in result.ops.values()] == [
+        OpStatus.FAILED,
+        OpStatus.ABANDONED,
+        OpStatus.SUCCEEDED,
+    ]
+
+
+async def test_input_and_output_values_are_checked(virtual_time: None) -> None:
+    """A mismatch fails the step; the graph's own inputs are checked before anything runs, in every deployment."""
+
+    @op
+    async def wrong(x: float) -> float:
+        return "a"  # type: ignore[return-value]  # the mistake is the point
+
+    @graph
+    def main(x: float) -> float:
+        return nap(wrong(x))
+
+    result = await main.on(Deployment("d", validate="always")).try_run(1)
+    assert [record.status for record in result.ops.values()] == [OpStatus.FAILED, OpStatus.ABANDONED]
+    assert isinstance(result.errors[0], OutputError)
+    with pytest.raises(InputError, match="main takes float as 'x', and got str of length 1"):
+        await main.run("a")  # type: ignore[arg-type]  # the mistake is the point

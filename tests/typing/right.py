@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from typing import assert_type
+from datetime import timedelta
+from typing import Any, assert_type
 
-from asyncflow import Deployment, Outcome, Run, RunResult, TagLimit, apply, each, graph, op, when
+from asyncflow import (
+    Deployment,
+    Failure,
+    Graph,
+    HookInfo,
+    Hooks,
+    Outcome,
+    Retry,
+    RetryRequested,
+    Run,
+    RunResult,
+    Skip,
+    TagLimit,
+    apply,
+    context,
+    each,
+    graph,
+    op,
+    use,
+    when,
+)
 from asyncflow._plan import Plan
+from asyncflow.assets import asset
 
 
 @dataclass
@@ -225,6 +247,63 @@ class Loader:
         return self.read(key)
 
 
+# ── resources ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Http:
+    def get(self, url: str) -> Page:
+        return Page(url, "", 1)
+
+
+class FakeHttp(Http):
+    pass
+
+
+async def settings() -> AsyncIterator[Mapping[str, str]]:
+    yield {"base": "a"}
+
+
+async def http(cfg: Mapping[str, str] = use(settings, scope="deployment")) -> AsyncGenerator[Http, None]:
+    assert_type(cfg, Mapping[str, str])
+    yield Http()
+
+
+async def fake_http() -> AsyncIterator[FakeHttp]:
+    yield FakeHttp()
+
+
+assert_type(use(http), Http)
+checked = Deployment("checked", validate="always")
+assert_type(use(http, "run", pool={"sockets": 2}), Http)
+assert_type(use(http, scope="op", pool="sockets"), Http)
+
+
+@op
+async def download(url: str, *, client: Http = use(http)) -> Page:
+    assert_type(client, Http)
+    return client.get(url)
+
+
+@op
+def read_all(url: str, client: Http = use(http, scope="deployment"), times: int = 1) -> list[Page]:
+    return [client.get(url)] * times
+
+
+@graph
+def resources(urls: list[str]) -> list[Page]:
+    assert_type(download(urls[0]), Page)
+    assert_type(download(urls[0], client=FakeHttp()), Page)
+    assert_type(read_all(urls[0], times=3), list[Page])
+    return each(download, urls)
+
+
+async def overrides(prod: Deployment) -> None:
+    with prod.override(http, fake_http):
+        assert_type(await resources.on(prod).run(["a"]), list[Page])
+    with prod.override(http, FakeHttp()), prod.override(settings, {"base": "b"}):
+        assert_type(await download.fn("a", client=FakeHttp()), Page)
+
+
 # ── five doors ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -268,3 +347,69 @@ def takes_a_function(function: Callable[[str], Page]) -> None:
 
 
 takes_a_function(fetch)
+
+
+# ── assets and selections ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@asset
+async def raw() -> list[int]:
+    return [1]
+
+
+@asset(pool="db", tags={"kind": "cpu"}, priority=1, expected=2.0, deps=[raw, "other"], name="sized")
+def size(raw: list[int]) -> int:
+    return len(raw)
+
+
+@asset(runs_in="thread")
+def other(sized: int) -> str:
+    return str(sized)
+
+
+warehouse = Graph.from_assets([raw, size, other], name="warehouse", inputs=["day"])
+
+
+async def run_assets(urls: list[str]) -> None:
+    assert_type(await raw.run(), list[int])
+    assert_type(await size.run([1]), int)
+    assert_type(size.fn([1]), int)
+    assert_type(await warehouse.run(day="mon"), dict[str, Any])
+    part = warehouse.select("*sized", ["other+"]).given({"raw": [1]})
+    one = single.select("count").given({"fetch": urls[0]})
+    assert_type(await one.run(urls[0]), dict[str, Any])
+    assert_type(await part.run(), dict[str, Any])
+    assert_type((await part.options(max_concurrent=2).try_run()).output, dict[str, Any] | None)
+    assert_type(part.needed(), tuple[str, ...])
+
+
+async def heard(info: HookInfo) -> None:
+    assert_type(info.error, BaseException | None)
+
+
+def seconds_asked(error: Exception) -> float | None:
+    return getattr(error, "seconds", None)
+
+
+POLICY = Retry(max_retries=2, delay=timedelta(seconds=1), backoff="linear", jitter="full", retry_after=seconds_asked)
+HOOKS = Hooks(on_success=print, on_failure=heard, on_cancel=lambda info: info.reason)
+
+
+@op(retry=POLICY, timeout=timedelta(seconds=5), hooks=HOOKS)
+async def tried(url: str) -> Page:
+    here = context()
+    assert_type(here.attempt, int)
+    assert_type(here.map_key, str | None)
+    here.progress(1, 2)
+    here.emit("page", url=url)
+    await here.release("web")
+    if not url:
+        raise Skip("no url")
+    if url == "busy":
+        raise RetryRequested(delay=2.5, max_retries=9)
+    raise Failure("gone", metadata={"url": url}, allow_retries=False)
+
+
+@graph(retry=Retry(on=(OSError, KeyError)), op_retry=Retry(on=lambda error: bool(error.args)), timeout=60, hooks=HOOKS)
+def tried_runs(urls: list[str]) -> list[Page]:
+    return each(tried.options(retry=None, timeout=None, hooks=None), urls)

@@ -5,9 +5,11 @@ An `Outcome`, a promise of a list, an option, a door: each mistake here is one t
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from asyncflow import Outcome, TagLimit, apply, each, graph, op, when
+from asyncflow import Deployment, Graph, Outcome, TagLimit, apply, each, graph, op, use, when
+from asyncflow.assets import asset
 
 
 @dataclass
@@ -76,6 +78,55 @@ def bad_cap(url: str) -> str:
 @graph(tag_concurrency_limits=[("kind", 2)])  # error
 def bad_rules(url: str) -> str:
     return url
+
+
+async def text() -> AsyncIterator[str]:
+    yield "a"
+
+
+async def not_yielding() -> str:
+    return "a"
+
+
+def not_async() -> str:
+    return "a"
+
+
+async def needy(url: str) -> AsyncIterator[str]:
+    yield url
+
+
+@op
+async def bad_resource(url: str, size: int = use(text)) -> str:  # error
+    return url
+
+
+@op
+async def right_resource(url: str, size: str = use(text)) -> str:
+    return url
+
+
+bad_validate = Deployment("d", validate="sometimes")  # error
+bad_scope: str = use(text, "runs")  # error
+bad_use_pool: str = use(text, pool=3)  # error
+bad_kind: str = use(not_yielding)  # error
+bad_plain: str = use(not_async)  # error
+bad_class: Page = use(Page)  # error
+bad_call: str = use(text())  # error
+bad_needs: str = use(needy)  # error
+
+
+@graph
+def resources(url: str) -> None:
+    right_resource(url, size=3)  # error
+    right_resource(url, siez="a")  # error
+
+
+async def overrides(prod: Deployment) -> None:
+    with prod.override(not_async, text):  # error
+        await right_resource.run("a")
+    with prod.override(text):  # error
+        await right_resource.fn("a", size=3)  # error
 
 
 @graph
@@ -228,3 +279,21 @@ async def doors(loader: Loader) -> None:
     result: int = await single.try_run("a")  # error
     value: int = single.start("a")  # error
     TagLimit("kind", value=3, limit=2)  # error
+
+
+@asset
+async def raw(rows: list[int]) -> list[int]:
+    return rows
+
+
+async def assets() -> None:
+    asset(pool=3)  # error
+    asset(pol="db")  # error
+    asset(deps=[3])  # error
+    await raw.run(["a"])  # error
+    Graph.from_assets([len])  # error
+    Graph.from_assets([raw], inputs=[3])  # error
+    single.select(3)  # error
+    single.select("fetch").given([1])  # error
+    await single.select("fetch").run(3)  # error
+    page: Page = await single.select("fetch").run("a")  # error

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Self
 
+from asyncflow._authoring.boundary import Boundary
 from asyncflow._authoring.decorated import Binding, check_function, check_node_name, unwrapped
 from asyncflow._authoring.inputs import InputCheck
 from asyncflow._authoring.place import NOWHERE, Place, user_frame
+from asyncflow._authoring.resource import Needs, added, check_needs, pools_of, resources_of
 from asyncflow._authoring.signature import Signature, names_nearby
 from asyncflow.errors import ConfigurationError, did_you_mean
-from asyncflow.options import UNSET, OpOptions, RunOptions, Unset, check_flag
+from asyncflow.options import UNSET, OpOptions, PoolNeeds, RunOptions, Unset, check_flag
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -29,6 +31,12 @@ class OpDefinition:
         options: What is tuned on it.
         where: File and line of the function.
         binds: What it is called with first where it stands in a class.
+        deps: The names of assets that it starts after, where it is wired by name.
+        resources: Its parameters that are resources.
+        held: What it takes of pools because of them.
+        boundary: How its values are judged, where they are.
+        judged: True for the copy that a run has where they are.
+        plain: True where it is just called: it needs no resource, and nothing is judged.
     """
 
     name: str
@@ -38,6 +46,22 @@ class OpDefinition:
     options: OpOptions
     where: Place
     binds: Binding = "instance"
+    deps: tuple[str, ...] = ()
+    resources: Needs = ()
+    held: PoolNeeds = ()
+    boundary: Boundary | None = None
+    judged: bool = False
+    plain: bool = True
+
+    def as_judged(self) -> OpDefinition:
+        """Returns a copy whose values are judged when it runs."""
+        return replace(self, judged=True, plain=False)
+
+    @property
+    def pool(self) -> PoolNeeds | Callable[..., Any]:
+        """What it takes of pools, its resources' included; or the function that will name its own."""
+        pool = self.options.pool
+        return pool if callable(pool) else added(pool, self.held)
 
     def changed(self, *, name: str | Unset, options: OpOptions) -> OpDefinition:
         """Returns a copy with other options, and another name where one is given."""
@@ -53,8 +77,14 @@ class OpDefinition:
         Raises:
             ConfigurationError: naming the parameter, with the nearest one.
         """
-        known = list(self.signature.index)
+        resources = [name for name, _ in self.resources]
+        known = [name for name in self.signature.index if name not in resources]
         for name in _wanted(pool, known, self.name):
+            if name in resources:
+                raise ConfigurationError(
+                    f"the pool function of {self.name} takes {name!r}, a resource, which is opened only after the op"
+                    " has its slots; let it ask for other parameters"
+                )
             if name not in self.signature.index:
                 raise ConfigurationError(
                     f"the pool function of {self.name} takes {name!r}, which is no parameter of"
@@ -67,6 +97,9 @@ class OpDefinition:
         if not callable(pool):
             return pool
         values = self.signature.bound(tuple(args), kwargs)
+        for name, resource in self.resources:
+            if values.get(name) is resource:
+                del values[name]
         return pool(**{name: values[name] for name in _wanted(pool, list(values), self.name) if name in values})
 
 
@@ -109,7 +142,22 @@ def define_op(fn: object, *, options: OpOptions, runs_in: str | None) -> OpDefin
         later = ", which is not built yet in this version" if runs_in == "process" else ""
         raise ConfigurationError(f"runs_in of {name} must be 'thread', got {runs_in!r:.60}{later}")
     mode: Literal["async", "thread"] = "async" if asynchronous else "thread"
-    definition = OpDefinition(name, function, mode, _signature_of(function), options, _where(function), binds)
+    resources = resources_of(function, f"op {name}")
+    check_needs(resources, f"op {name}")
+    signature = _signature_of(function)
+    definition = OpDefinition(
+        name,
+        function,
+        mode,
+        signature,
+        options,
+        _where(function),
+        binds,
+        resources=resources,
+        held=pools_of(resources),
+        boundary=Boundary(signature),
+        plain=not resources,
+    )
     if callable(options.pool):
         definition.check_pool_function(options.pool)
     return definition
@@ -162,6 +210,8 @@ _OF_RUN: Final = (
     "conflict_key",
     "singleton",
     "wait_timeout",
+    "hooks",
+    "retry",
 )
 _DEFAULTS: Final = RunOptions()
 
@@ -181,6 +231,11 @@ def define_graph(fn: object, *, name: str | None, static: object, late: object, 
     function = check_function(inner, "graph")
     called = getattr(function, "__name__", "") if name is None else name
     checked = check_node_name(called, field="the name of a graph")
+    for parameter, resource in resources_of(function, f"graph {checked}"):
+        raise ConfigurationError(
+            f"@graph is on {checked}, which takes {resource!r} as {parameter!r}: a graph wires and uses nothing itself;"
+            " give the parameter to the ops that need it"
+        )
     signature = _signature_of(function)
     live = inspect.iscoroutinefunction(function)
     if is_static and is_late:

@@ -62,8 +62,7 @@ def record_body(
         shown=True, where=where, gives=signature.returns if definition.live else None, graph=definition,
     )  # fmt: skip
     if definition.live:
-        options = definition.options
-        scope = wiring.scope(key, options.max_concurrent, options.tag_concurrency_limits)
+        scope = wiring.scope(key, definition.options)
         with wiring.at(replace(wiring.site, scope=scope)):
             return wiring.add(body)
     wired = wiring.add(body).ref__
@@ -101,9 +100,8 @@ def wire_late(
         TracingError: for a promise used as a value.
     """
     taken, named = definition.inputs.values(tuple(args), kwargs)
-    options = definition.options
     wiring = Wiring(graph, deployment=deployment)
-    wiring.site = Site(wiring.scope(key, options.max_concurrent, options.tag_concurrency_limits), f"{key}/")
+    wiring.site = Site(wiring.scope(key, definition.options), f"{key}/")
     with wiring.going_on():
         output = run_body(wiring, definition, taken, named, where)
         if output is None and wiring.nodes:

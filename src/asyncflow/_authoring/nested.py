@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncflow._authoring.body import run_body
 from asyncflow._authoring.callee import Callee
+from asyncflow._authoring.clause import Clause
 from asyncflow._authoring.definition import GraphDefinition
 from asyncflow._authoring.graph_node import record_body
 from asyncflow._authoring.order import ordered_after
@@ -33,17 +34,17 @@ def record_graph(
     who = f"{wiring.graph_name}/{key}"
     refuse_run_options(definition, who, where)
     refuse_deployment(wiring, getattr(callee, "deployment", None), who, where)
+    refuse_selection(getattr(callee, "selection", ()), who, where)
     args = callee.leading + args
     definition.signature.check(args, kwargs, who=who, where=where)
     args, kwargs = definition.inputs.values(args, kwargs, nested=True)
     after = ordered_after(wiring, callee.order, who=who, where=where) if callee.order else ()
     if definition.late or definition.live:
         return record_body(wiring, definition, args, kwargs, key=key, after=after, where=where)
-    options = definition.options
     start = len(wiring.nodes)
     outer = wiring.site
     wiring.site = Site(
-        wiring.scope(key, options.max_concurrent, options.tag_concurrency_limits), f"{key}/", (*outer.after, *after),
+        wiring.scope(key, definition.options), f"{key}/", (*outer.after, *after),
         start if after else outer.start, outer.gate, outer.settled, outer.stage, outer.lead,
     )  # fmt: skip
     try:
@@ -84,6 +85,19 @@ def refuse_run_options(definition: GraphDefinition, who: str, where: Place) -> N
         raise PlanError(
             f"{who}, called at {told(where)}, has {', '.join(definition.of_run)}, which belong to the outermost run and"
             " would not hold here: set them on the graph that is run"
+        )
+
+
+def refuse_selection(selection: tuple[Clause, ...], who: str, where: Place) -> None:
+    """Refuses a part of a graph inside another.
+
+    Raises:
+        PlanError: telling what to do.
+    """
+    if any(clause.name for clause in selection):
+        raise PlanError(
+            f"{who}, called at {told(where)}, is a selection, which belongs to the graph that is run: select there,"
+            f" by the keys that begin with {who.rpartition('/')[2]}/"
         )
 
 

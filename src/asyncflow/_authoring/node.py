@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from asyncflow.options import TagLimit
+from asyncflow.retry import Retry
 
 if TYPE_CHECKING:
     from asyncflow._authoring.definition import GraphDefinition, OpDefinition
@@ -68,6 +69,8 @@ class Scope:
     path: str
     max_concurrent: int | None = None
     tag_limits: tuple[TagLimit, ...] = ()
+    op_retry: Retry | None = None
+    timeout: float | None = None
 
 
 @dataclass(slots=True, eq=False, repr=False)

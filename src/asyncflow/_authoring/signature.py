@@ -141,6 +141,10 @@ class Signature:
         """Returns which parameter takes the argument called `name`."""
         return self.index.get(name, self.keyworded)
 
+    def gives(self, name: str, given: int, kwargs: Mapping[str, Any]) -> bool:
+        """Returns whether a call with so many arguments by position gives the parameter called `name`."""
+        return name in kwargs or self.index[name] < min(given, self.positional)
+
     def bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the value of every parameter by name, defaults included; the call was checked before."""
         values: dict[str, Any] = {}

@@ -21,7 +21,7 @@ from asyncflow._authoring.place import NOWHERE, Place, user_place
 from asyncflow._authoring.promise import Promise
 from asyncflow._authoring.refusal import stale
 from asyncflow._authoring.site import Items, Site
-from asyncflow.options import TagLimit
+from asyncflow.options import RunOptions
 
 if TYPE_CHECKING:
     from asyncflow._authoring.definition import GraphDefinition
@@ -150,9 +150,12 @@ class Wiring:
         self.inputs.append((name, promise.ref__.id))
         return promise
 
-    def scope(self, path: str, max_concurrent: int | None, tag_limits: tuple[TagLimit, ...]) -> int:
+    def scope(self, path: str, options: RunOptions) -> int:
         """Opens the scope of a nested call and returns its number."""
-        self.scopes.append(Scope(self.site.scope, path, max_concurrent, tag_limits))
+        limits = options.tag_concurrency_limits
+        self.scopes.append(
+            Scope(self.site.scope, path, options.max_concurrent, limits, options.op_retry, options.timeout)
+        )
         return len(self.scopes) - 1
 
     @contextmanager

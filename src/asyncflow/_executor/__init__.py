@@ -6,29 +6,41 @@ It has the tasks, the cancel scopes, the clock and the user's functions. It deci
 from asyncflow._executor.block import Block
 from asyncflow._executor.current import CURRENT
 from asyncflow._executor.deployment_state import DeploymentState
+from asyncflow._executor.early_release import release_early
 from asyncflow._executor.ending import cancel, finish_all, status_of, stop_execution, wait
 from asyncflow._executor.engine import Engine
 from asyncflow._executor.execution import Execution
 from asyncflow._executor.harvest import result_of, value_of
 from asyncflow._executor.limiter import PoolLimiter
+from asyncflow._executor.overrides import put_instead
 from asyncflow._executor.run_queue import THE_RUN
 from asyncflow._executor.run_state import RunState
+from asyncflow._executor.shelf import Shelf, close_shelf
+from asyncflow._executor.supply import NO_OVERRIDES, Overrides
 from asyncflow._executor.telling import run_events
+from asyncflow._executor.trial import attempt_of
 from asyncflow._executor.tuning import Redrawing, pause, set_priority, tell_unknown_pool, tune_run
 
 __all__ = [
     "CURRENT",
+    "NO_OVERRIDES",
     "THE_RUN",
     "Block",
     "DeploymentState",
     "Engine",
     "Execution",
+    "Overrides",
     "PoolLimiter",
     "Redrawing",
     "RunState",
+    "Shelf",
+    "attempt_of",
     "cancel",
+    "close_shelf",
     "finish_all",
     "pause",
+    "put_instead",
+    "release_early",
     "result_of",
     "run_events",
     "set_priority",

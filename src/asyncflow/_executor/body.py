@@ -11,7 +11,8 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asyncflow._authoring import GraphDefinition, refuse_too_deep, wire_late
-from asyncflow._executor.traces import remarked
+from asyncflow._executor.hooking import watch_appended
+from asyncflow._executor.traces import noted
 from asyncflow._plan import PlanNode, freeze
 from asyncflow._scheduler import append_plan, result_of
 from asyncflow.errors import TracingError
@@ -70,7 +71,7 @@ async def _wired(
         )
     except Exception as error:
         file, line = node.where
-        remarked(error, f"asyncflow: while {frame.run.graph}/{frame.key(i)}, called at {file}:{line}, was wired")
+        noted(error, f"asyncflow: while {frame.run.graph}/{frame.key(i)}, called at {file}:{line}, was wired")
         raise
     plan = freeze(wiring)
     if frame.closed:  # user code may have ended the run meanwhile; nothing joins it any more
@@ -78,4 +79,6 @@ async def _wired(
     result = result_of(frame, i)
     frame.grow_late(append_plan(frame, i, plan, result), i)
     frame.unlisted[i] = result
+    if plan.hooked:
+        watch_appended(frame.run.engine, frame)
     return plan.constant

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from asyncflow._authoring import OpDefinition
+from asyncflow._authoring import OpDefinition, added
 from asyncflow._executor.outcome import as_failure, node_failed
 from asyncflow._executor.scope_limits import ScopeLimits
 from asyncflow._executor.stepping import arguments
 from asyncflow._executor.telling import tell_notices
-from asyncflow._scheduler import RUNNING
+from asyncflow._scheduler import SUCCEEDED
 from asyncflow.errors import ConfigurationError, DemandError
 from asyncflow.options import PoolNeeds, check_pool_needs
 
@@ -61,7 +61,7 @@ def make_all(engine: Engine, frame: Execution) -> None:
             frame.demands[number] = make(engine, frame, shape.scope, dict(shape.tags), pools, threaded=shape.threaded)
     frame.extra_demands.clear()
     for i in frame.asked:
-        if not frame.status[i] > RUNNING:
+        if frame.status[i] < SUCCEEDED:
             frame.asked[i] = own_demand(engine, frame, i)
 
 
@@ -76,8 +76,9 @@ def run_pools(home: DeploymentState, plan: Plan) -> frozenset[str]:
     parts: list[Sequence[PlanNode]] = [plan.nodes]
     for nodes in parts:
         for node in nodes:
-            if node.op is not None and not callable(node.op.options.pool):
-                named.update([name for name, _ in node.op.options.pool])
+            if node.op is not None:
+                pool = node.op.pool
+                named.update([name for name, _ in (node.op.held if callable(pool) else pool)])
             if node.fragment is not None:
                 parts.append(node.fragment.nodes)
     return home.pools.run_pools(named)
@@ -174,13 +175,15 @@ def own_demand(engine: Engine, frame: Execution, i: int) -> Demand:
         return make(engine, frame, node.scope, tags, frame.answers[i], threaded=threaded)
     if callable(pool):
         answer = frame.context.copy().run(ask_pool, op, node, frame)
-        pools = check_pool_needs(answer, field=f"what the pool function of {frame.key(i)} returned")
+        pools = added(check_pool_needs(answer, field=f"what the pool function of {frame.key(i)} returned"), op.held)
         frame.answers[i] = pools
         return make(engine, frame, node.scope, tags, pools, threaded=threaded)
     key = (node.scope, id(op))
     known = frame.extra_demands.get(key)
     if known is None:
-        known = frame.extra_demands[key] = make(engine, frame, node.scope, tags, pool, threaded=threaded)
+        known = frame.extra_demands[key] = make(
+            engine, frame, node.scope, tags, added(pool, op.held), threaded=threaded
+        )
     return known
 
 

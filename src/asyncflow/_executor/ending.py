@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from anyio import CancelScope
 
+from asyncflow._executor.trial import stop_trials
 from asyncflow._scheduler import CANCELED, RUNNING, WAITING
 from asyncflow.errors import StalledError
 from asyncflow.events import RunEnded, StuckOp
@@ -38,10 +39,20 @@ def settle(engine: Engine, frame: Execution) -> None:
         )
         frame.fail(frame.status.find(WAITING), error)
         frame.close()
+    if frame.parent is None and frame.run.shelf is not None and not shelf_closed(engine, frame):
+        return
+    if frame.parent is None and frame.run.options.retry is not None and tried_again(engine, frame):
+        return
+    if frame.hooking is not None and not frame.hooking.over(decided(frame)):
+        return
     frame.finished = True
     frame.ended_at = engine.clock()
+    if frame.timed:
+        frame.close_times()
     run = frame.run
     run.executions.remove(frame)
+    if frame.hooking is not None:
+        frame.hooking.close()
     if not engine.broken:
         for limit in frame.own_limits():
             engine.core.drop(limit)
@@ -55,12 +66,54 @@ def settle(engine: Engine, frame: Execution) -> None:
     frame.wake_waiters()
 
 
+def tried_again(engine: Engine, root: Execution) -> bool:
+    """Returns whether a run that failed goes on with another attempt, or will when the hooks of its ops have ended."""
+    run = root.run
+    if run.decided is not None or run.status is not RunStatus.RUNNING or not (root.failed() or root.overdue):
+        return False
+    if root.hooking is not None and root.hooking.busy:
+        return True
+    return engine.tried_again(root)
+
+
+def shelf_closed(engine: Engine, frame: Execution) -> bool:
+    """Returns whether the resources of a run are closed. Until they are, it has not ended: it is settled again then."""
+    run = frame.run
+    shelf = run.shelf
+    if shelf is None or shelf.closed:
+        return True
+    if not shelf.closing:
+        shelf.close(lambda: _resettle(engine, frame))
+        if not frame.finished and frame.closed:  # the run was cancelled: closing has a grace of its own
+            if run.grace is not None:
+                run.grace.cancel()
+            run.grace = engine.loop.call_later(engine.cancel_grace, _report_stuck, engine, run)
+    return False
+
+
+def _resettle(engine: Engine, frame: Execution) -> None:
+    run = frame.run
+    if run.interrupt is None and run.shelf is not None:
+        run.interrupt = run.shelf.interrupt
+    settle(engine, frame)
+
+
+def decided(frame: Execution) -> RunStatus:
+    """Decides once what an execution came to; its hooks are told, and nothing changes it any more."""
+    if frame.parent is not None:
+        return status_of(frame)
+    run = frame.run
+    if run.decided is None:
+        run.decided = RunStatus.CANCELED
+        if run.status is not RunStatus.CANCELING:
+            failed = frame.failed() or frame.overdue or run.interrupt
+            run.decided = RunStatus.FAILED if failed else RunStatus.SUCCEEDED
+    return run.decided
+
+
 def _finish_run(engine: Engine, run: RunState) -> None:
     run.ended_at = run.root.ended_at
-    if run.status is RunStatus.CANCELING:
-        run.status = RunStatus.CANCELED
-    else:
-        run.status = RunStatus.FAILED if run.root.failed() or run.interrupt else RunStatus.SUCCEEDED
+    run.status = decided(run.root)
     if run.grace is not None:
         run.grace.cancel()
     del engine.runs[run.id]
@@ -68,25 +121,39 @@ def _finish_run(engine: Engine, run: RunState) -> None:
         run.home.conflicts[run.conflict].remove(run)
         if not run.home.conflicts[run.conflict]:
             del run.home.conflicts[run.conflict]
+    give_run_back(engine, run)
+    if engine.observers.runs:
+        engine.observers.tell(RunEnded(run.ended_at, run.id, run.graph, run.status))
+
+
+def give_run_back(engine: Engine, run: RunState) -> None:
+    """What a run holds as a whole goes back."""
     if run.grant is not None and not engine.broken:
         engine.buffers.pop(run, None)
         run.home.buffered.pop(run, None)
         engine.core.release(run.grant)
+        run.grant = None
         engine.stale = True
         engine.wake()
-    if engine.observers.runs:
-        engine.observers.tell(RunEnded(run.ended_at, run.id, run.graph, run.status))
 
 
 def cancel(engine: Engine, run: RunState, reason: str | None) -> None:
     """Somebody wants the run to end. Idempotent; the first reason stays."""
     if run.status is RunStatus.QUEUED:
-        withdraw_run(engine, run)
-    elif run.status is not RunStatus.RUNNING:
+        if not pause_ended(engine, run):
+            withdraw_run(engine, run)
+    elif run.status is not RunStatus.RUNNING or run.decided is not None or timed_out(run.root):
         return
     run.status = RunStatus.CANCELING
     run.reason = reason
     stop(engine, run)
+
+
+def timed_out(frame: Execution) -> bool:
+    """Returns whether the time of an execution is over, in this very turn at the latest."""
+    if frame.time is not None and not frame.closed:
+        frame.time.stopped()
+    return frame.overdue is not None
 
 
 def leave_queue(engine: Engine, run: RunState) -> None:
@@ -99,12 +166,22 @@ def leave_queue(engine: Engine, run: RunState) -> None:
         run.deadline = None
 
 
+def pause_ended(engine: Engine, run: RunState) -> bool:
+    """Ends the delay of a run that was to be tried again; returns whether there was one."""
+    if run.pause is None:
+        return False
+    run.pause.cancel()
+    run.pause = None
+    run.started_at = run.root.started_at = engine.clock()
+    return True
+
+
 def withdraw_run(engine: Engine, run: RunState) -> None:
     """A queued run will not start: its ghosts are taken back."""
     engine.tick()
     for claim in run.ghosts:
         engine.core.withdraw(claim)
-    run.waited = run.ghosts[0].waits()  # it waited once, whatever the number of ways in which it might have started
+    run.add_wait(run.ghosts[0])  # it waited once, whatever the number of ways in which it might have started
     leave_queue(engine, run)
     run.started_at = run.root.started_at = engine.clock()
     engine.stale = True
@@ -131,6 +208,8 @@ def stop_execution(engine: Engine, frame: Execution) -> None:
     if frame.closed or frame.finished:
         return
     frame.close()
+    if frame.timed:
+        frame.close_times()
     now = engine.tick()
     scopes: list[CancelScope] = []
     for i, claim in enumerate(frame.claims):
@@ -140,8 +219,11 @@ def stop_execution(engine: Engine, frame: Execution) -> None:
             scope = frame.run.scopes.get(claim)
             if scope is not None:
                 scopes.append(scope)
+            if frame.run.deadlines and (deadline := frame.run.deadlines.get(claim)) is not None:
+                deadline.run_stopped()
         else:
-            withdraw(engine, frame, i, claim, now)
+            withdraw(engine, frame, i, now)
+    stop_trials(frame, now)
     for scope in scopes:
         scope.cancel("the run is being cancelled")
     if engine.stale:
@@ -149,15 +231,25 @@ def stop_execution(engine: Engine, frame: Execution) -> None:
     settle(engine, frame)
 
 
-def withdraw(engine: Engine, frame: Execution, i: int, claim: Claim, now: float) -> None:
+def withdraw(engine: Engine, frame: Execution, i: int, now: float) -> None:
     """An op that waits, or was admitted and has not started, will not start."""
+    withdrawn(engine, frame, i, now)
+    frame.cancel(i)
+    if frame.hooking is not None and i in frame.trials:
+        frame.hooking.op_ended(i)
+
+
+def withdrawn(engine: Engine, frame: Execution, i: int, now: float) -> None:
+    """The claim of an op that waits, or was admitted and has not started, is taken back."""
+    claim = frame.claims[i]
+    if claim is None:
+        return
     engine.core.withdraw(claim)
     engine.stale = True
     frame.claims[i] = None
     frame.open -= 1
     frame.ended[i] = now
     frame.waited[i] = claim.waits()
-    frame.cancel(i)
 
 
 def give_up(engine: Engine, frame: Execution, error: BaseException) -> None:
@@ -169,10 +261,14 @@ def give_up(engine: Engine, frame: Execution, error: BaseException) -> None:
         defect.__cause__ = error
         frame.run.interrupt = defect
     frame.close()
+    pause_ended(engine, frame.run)
     for i, claim in enumerate(frame.claims):
         if claim is not None:
             frame.claims[i] = None
             frame.cancel(i)
+    stop_trials(frame, engine.clock())
+    for deadline in frame.run.deadlines.values():
+        deadline.close()
     for scope in frame.run.scopes.values():
         scope.cancel("the run was given up after an internal error")
     frame.open = 0
@@ -190,12 +286,16 @@ async def end_children(engine: Engine, claim: Claim, *, cancel: bool) -> None:
         await outlast(engine, child)
 
 
-async def wait(engine: Engine, frame: Execution) -> None:
-    """Waits for the end of an execution. Whoever stops waiting by being cancelled stops the execution."""
-    if frame.finished:
-        return
+async def wait(engine: Engine, frame: Execution) -> Execution:
+    """Waits for the end of an execution. Whoever stops waiting by being cancelled stops the execution.
+
+    Returns:
+        The execution that ended: of a run that was tried again, the last one.
+    """
+    if frame.latest.finished:
+        return frame.latest
     waiter = engine.loop.create_future()
-    frame.waiters.append(waiter)
+    frame.latest.waiters.append(waiter)
     try:
         await waiter
     except GeneratorExit:  # the caller's coroutine is closed: it cannot wait any more
@@ -206,6 +306,7 @@ async def wait(engine: Engine, frame: Execution) -> None:
         if not left_to_parent(frame):
             await outlast(engine, frame, insist=frame.parent is None)
         raise
+    return frame.latest
 
 
 def left_to_parent(frame: Execution) -> bool:
@@ -239,9 +340,9 @@ async def outlast(engine: Engine, frame: Execution, *, insist: bool = True) -> N
     """
     interrupted: asyncio.CancelledError | None = None
     with CancelScope(shield=True):
-        while not frame.finished:
+        while not frame.latest.finished:
             waiter = engine.loop.create_future()
-            frame.waiters.append(waiter)
+            frame.latest.waiters.append(waiter)
             try:
                 await waiter
             except asyncio.CancelledError as error:  # a native cancel passes shields; it is raised when all is back
@@ -277,12 +378,16 @@ def _report_stuck(engine: Engine, run: RunState) -> None:
             if claim is not None and execution.status[i] == RUNNING:
                 event = StuckOp(now, run.id, run.graph, execution.key(i), engine.cancel_grace, execution.stack(i))
                 engine.observers.warn(event)
+    for supply in tuple(run.supplies.values()):
+        supply.interrupt()
+    if run.shelf is not None:
+        run.shelf.interrupt_all()
 
 
 def status_of(frame: Execution) -> RunStatus:
     """Returns how an execution ended; a child's own, not the run's."""
     if frame.parent is None:
         return frame.run.status
-    if frame.failed():
+    if frame.overdue is not None or frame.failed():
         return RunStatus.FAILED
     return RunStatus.CANCELED if CANCELED in frame.status else RunStatus.SUCCEEDED

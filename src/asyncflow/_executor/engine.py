@@ -12,6 +12,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextvars import Context
+from random import Random
 from typing import Any, Final
 
 from asyncflow._executor import ending, run_queue
@@ -20,12 +21,16 @@ from asyncflow._executor.body import refuse_body_too_deep
 from asyncflow._executor.demands import demand_of, limits_of, resolve, run_pools
 from asyncflow._executor.deployment_state import DeploymentState
 from asyncflow._executor.execution import Execution
+from asyncflow._executor.hooking import watch
 from asyncflow._executor.inline import evaluate
 from asyncflow._executor.outcome import node_failed
+from asyncflow._executor.resuming import go_on, past_of
+from asyncflow._executor.run_retrying import run_tried_again
 from asyncflow._executor.run_state import RunState
 from asyncflow._executor.scope_limits import ScopeLimits
 from asyncflow._executor.spawn import spawn
-from asyncflow._executor.telling import tell_blocked, told_deadlock
+from asyncflow._executor.telling import tell_blocked, tell_other_causes, told_deadlock
+from asyncflow._executor.time_limit import TimeLimit, in_time
 from asyncflow._executor.worker import work
 from asyncflow._limits import Admission, Claim, Deadlocked, Limit
 from asyncflow._observers import Observers
@@ -60,6 +65,7 @@ class Engine:
         "fresh_runs",
         "loop",
         "observers",
+        "random",
         "runs",
         "spawning",
         "stale",
@@ -77,6 +83,7 @@ class Engine:
         self.observers = observers
         observers.look()
         self.cancel_grace = cancel_grace
+        self.random: Random = getattr(self.loop, "random", None) or Random()  # noqa: S311 — jitter, no secret
         self.runs: dict[str, RunState] = {}
         self.starts: deque[Claim] = deque()
         self.fresh: list[Claim] = []
@@ -112,6 +119,7 @@ class Engine:
             RunRejected: where `on_full` or `max_queued` refuses it; nothing was started.
         """
         self.observers.look()
+        past = None if options.resume_from is None else past_of(plan, inputs, options.resume_from)
         run_id = new_run_id() if options.run_id is None else options.run_id
         if run_id in self.runs:
             raise ConfigurationError(
@@ -126,14 +134,20 @@ class Engine:
         run.deployment = deployment
         run.pools = run_pools(home, plan)
         run.root = Execution(plan, run, context=context, parent=None, order=(), prefix="", limits=limits)
+        run.root.default_retry = options.op_retry
         if plan.live:
             run.root.unlisted[0] = 0
         resolve(self, run.root)
         run_queue.heed_conflicts(self, run)
         self.runs[run_id] = run
         run.executions.append(run.root)
+        watch(self, run.root, options.hooks, home.hooks)
         try:
-            run.root.begin(inputs)
+            run.root.inputs = inputs
+            if past is None:
+                run.root.begin(inputs)
+            else:
+                go_on(run.root, past, inputs)
             run_queue.submit(self, run)
         except RunRejected:
             raise
@@ -147,9 +161,16 @@ class Engine:
         """Starts a child of a running op or live body: same run, same limits; keys begin with the op's.
 
         Raises:
+            ConfigurationError: for options that only a run of its own can have.
             DemandError: where an op asks for more than a limit can ever give; nothing was started.
             PlanError: for a live graph inside too many others; nothing was started.
         """
+        for name in ("resume_from", "retry", "conflict_key", "singleton", "wait_timeout"):
+            if getattr(options, name):
+                raise ConfigurationError(
+                    f"{plan.name}: {name} belongs to a whole run; here, inside an op, it would be a child: write"
+                    " `.start(…)`, or `.on(deployment).run(…)`"
+                )
         outer, i = parent.owner
         run: RunState = outer.run
         limits = ScopeLimits.of(
@@ -167,17 +188,21 @@ class Engine:
         child = Execution(plan, run, context=context, parent=parent, order=order, prefix=prefix, limits=limits)
         child.alias = alias
         child.depth = depth
+        child.default_retry = outer.op_retry(outer.nodes[i].scope) if options.op_retry is None else options.op_retry
         resolve(self, child)
+        watch(self, child, options.hooks)
         outer.descendants.append(child)
         run.children.setdefault(parent, []).append(child)
-        self._begin(child, inputs)
+        self._begin(child, inputs, options.timeout)
         return child
 
-    def _begin(self, frame: Execution, inputs: Sequence[Any]) -> None:
+    def _begin(self, frame: Execution, inputs: Sequence[Any], seconds: float | None) -> None:
         frame.run.executions.append(frame)
         frame.started_at = self.clock()
         try:
             frame.begin(inputs)
+            if seconds is not None:
+                frame.time, frame.timed = TimeLimit(self, frame, seconds), True
             self.go(frame)
         except BaseException as error:  # noqa: BLE001 — ops' errors never get here: a defect, and no run may be left half begun
             self.crash(error)
@@ -194,17 +219,14 @@ class Engine:
 
     def advance(self, frame: Execution, now: float) -> None:
         """Evaluates inline nodes until none is left, and claims the ops whose inputs are there."""
-        while frame.inline:
-            batch = frame.inline
-            frame.inline = []
-            for i in batch:
-                if frame.closed:
-                    return
-                evaluate(self, frame, i, now)
+        if frame.inline:
+            self._evaluate_all(frame, now)
         if not frame.ready or frame.closed:
             return
         ready = frame.ready
         frame.ready = []
+        if frame.timed:
+            ready = in_time(self, frame, ready, now)
         claims: list[Claim] = []
         party = frame.run.party
         nodes, demands, orders, parent = frame.nodes, frame.demands, frame.orders, frame.parent
@@ -216,6 +238,8 @@ class Engine:
                     continue
                 demand = frame.asked.get(i) or demand_of(self, frame, i, now)
                 if demand is None:
+                    if _taken_back(frame, claims):
+                        return
                     continue
             claim = Claim(party, demand, orders[i], (frame, i), parent)
             frame.claims[i] = claim
@@ -252,6 +276,16 @@ class Engine:
         self.stale = True
         return True
 
+    def _evaluate_all(self, frame: Execution, now: float) -> None:
+        """Evaluates inline nodes until none is left, or somebody stops the execution."""
+        while frame.inline:
+            batch = frame.inline
+            frame.inline = []
+            for i in batch:
+                if frame.closed:
+                    return
+                evaluate(self, frame, i, now)
+
     def decide(self, now: float) -> None:
         """One round of the admission core; what it grants joins `starts`."""
         self.stale = False
@@ -268,6 +302,8 @@ class Engine:
             self._obey(now)
         if telling:
             tell_blocked(self, fresh, fresh_runs, now)
+        if self.observers.runs:
+            tell_other_causes(self, now)
 
     def tick(self) -> float:
         """Tells the core the time, for those who are about to be taken back; returns it in seconds."""
@@ -314,6 +350,11 @@ class Engine:
         spawn(work(self), name="asyncflow worker")
         self.spawning = False
 
+    def tried_again(self, root: Execution) -> bool:
+        """Nothing of a run runs any more: lets it be tried again, where it failed and has a policy that says so."""
+        policy = root.run.options.retry
+        return policy is not None and run_tried_again(self, root, policy)
+
     def crash(self, error: BaseException) -> None:
         """A defect of asyncflow came up outside of any op: every run ends with it, instead of hanging.
 
@@ -326,3 +367,10 @@ class Engine:
         for run in tuple(self.runs.values()):
             for execution in tuple(run.executions):
                 ending.give_up(self, execution, error)
+
+
+def _taken_back(frame: Execution, claims: Sequence[Claim]) -> bool:
+    """Returns whether a failure amid a batch stopped the run: its claims were taken back before they were counted."""
+    if frame.closed:
+        frame.open += len(claims)
+    return frame.closed

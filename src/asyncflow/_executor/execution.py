@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import Context
 from types import FrameType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncflow._authoring import NodeKind
 from asyncflow._executor.scope_limits import ScopeLimits
 from asyncflow._plan import Order, Plan, item_order, late_order
-from asyncflow._scheduler import RUNNING, STATUS, Frame
+from asyncflow._scheduler import RETRYING, RUNNING, STATUS, Frame
 from asyncflow.results import OpStatus
 
 if TYPE_CHECKING:
+    from asyncflow._executor.hooking import Hooking
     from asyncflow._executor.run_state import RunState
+    from asyncflow._executor.time_limit import ScopeLimit, TimeLimit
+    from asyncflow._executor.trial import Trial
     from asyncflow._limits import Claim, Demand, Limit
+    from asyncflow.errors import RunTimeout
     from asyncflow.options import PoolNeeds
+    from asyncflow.retry import Retry
 
 
 LONGEST_STEM: Final = 32
@@ -32,10 +37,14 @@ LONGEST_STEM: Final = 32
 class Execution(Frame):
     """One plan while it runs on this loop.
 
-    `claims` has the claim of every op that waits for limits or runs, `open` their number. `waited` has what each op
-    that was blocked waited for. `answers` has what `pool=` functions said, which are asked only once. `stems` has
-    where the items of a map that was appended stand in order, `depth` is the number of late and live bodies around it,
-    and `unlisted` has the bodies that results do not list where they succeeded, with the node that has their result.
+    `claims` has the claim of every op that waits for limits or runs; `open` is their number, and that of the ops that
+    wait to be tried again. `waited` has what each op that was blocked waited for. `answers` has what `pool=` functions
+    said, which are asked only once. `trials` has the earlier attempts of ops that failed and were tried again,
+    `default_retry` how ops without a policy are, `reasons` why ops skipped themselves. `timed` is True where it or a
+    nested graph has a time limit: `time` is its own, `scope_times` has those of nested graphs that began. `overdue` is
+    set when its own is over, `failed_in_time` how many failures count that came before. `stems` has where the items of
+    a map that was appended stand in order, `depth` is the number of late and live bodies around it, and `unlisted` has
+    the bodies that results do not list where they succeeded, with the node that has their result.
     """
 
     __slots__ = (
@@ -45,22 +54,32 @@ class Execution(Frame):
         "calls",
         "claims",
         "context",
+        "default_retry",
         "demands",
         "depth",
         "descendants",
         "ended_at",
         "extra_demands",
+        "failed_in_time",
         "finished",
+        "hooking",
+        "inputs",
         "open",
         "orders",
+        "overdue",
         "parent",
         "parent_order",
         "plan_orders",
         "prefix",
+        "reasons",
         "run",
         "scope_limits",
+        "scope_times",
         "started_at",
         "stems",
+        "time",
+        "timed",
+        "trials",
         "unlisted",
         "waited",
         "waiters",
@@ -78,6 +97,8 @@ class Execution(Frame):
         limits: ScopeLimits,
     ) -> None:
         super().__init__(plan)
+        if run.home.judges:
+            self.nodes = plan.judged
         self.run = run
         self.context = context
         self.parent = parent
@@ -89,6 +110,15 @@ class Execution(Frame):
         self.demands: list[Demand | None] = []
         self.extra_demands: dict[tuple[int, int], Demand] = {}
         self.asked: dict[int, Demand] = {}
+        self.trials: dict[int, Trial] = {}
+        self.default_retry: Retry | None = None
+        self.hooking: Hooking | None = None
+        self.timed = plan.timed
+        self.time: TimeLimit | None = None
+        self.scope_times: dict[int, ScopeLimit] = {}
+        self.reasons: dict[int, str] = {}
+        self.overdue: RunTimeout | None = None
+        self.failed_in_time = 0
         self.answers: dict[int, PoolNeeds] = {}
         self.orders: list[Order] = []
         self.plan_orders: list[Order] = self.orders
@@ -103,6 +133,7 @@ class Execution(Frame):
         self.waiters: list[asyncio.Future[None]] = []
         self.calls: dict[tuple[int, str], int] = {}
         self.descendants: list[Execution] = []
+        self.inputs: Sequence[Any] = ()
 
     def grow(self, new: range, i: int) -> None:
         """Map `i` appended nodes: gives them their places in the tables of this room, and their order."""
@@ -129,6 +160,7 @@ class Execution(Frame):
 
     def _make_room(self, new: range) -> None:
         self.claims.extend([None] * len(new))
+        self.timed = self.timed or any(scope.timeout is not None for scope in self.scopes[len(self.scope_limits) :])
         self.scope_limits.extend([None] * (len(self.scopes) - len(self.scope_limits)))
         if self.orders is self.plan_orders:
             self.orders = list(self.orders)
@@ -150,6 +182,32 @@ class Execution(Frame):
                 waiter.set_result(None)
         self.waiters.clear()
 
+    def op_retry(self, scope: int) -> Retry | None:
+        """Returns how ops in a scope that have no policy of their own are tried again."""
+        current: int | None = scope
+        while current is not None:
+            found = self.scopes[current].op_retry
+            if found is not None:
+                return found
+            current = self.scopes[current].parent
+        return self.default_retry
+
+    def close_times(self) -> None:
+        """Neither its own time counts any more, nor that of nested graphs."""
+        if self.time is not None:
+            self.time.close()
+        for limit in self.scope_times.values():
+            limit.close()
+
+    @property
+    def latest(self) -> Execution:
+        """Itself, or where it is a run's, that of the run's last attempt."""
+        return self.run.root if self.parent is None else self
+
+    def retrying(self) -> list[tuple[int, Trial]]:
+        """Returns the ops that wait to be tried again."""
+        return [(i, trial) for i, trial in self.trials.items() if self.status[i] == RETRYING]
+
     def tolerated(self, i: int) -> bool:
         """True where a settled call takes the failure of `i`."""
         return self.nodes[i].settled >= 0
@@ -166,7 +224,7 @@ class Execution(Frame):
 
     def op_status(self, i: int) -> OpStatus:
         """Returns the status of a node as users see it."""
-        return STATUS[self.status[i]]
+        return OpStatus.REUSED if i in self.kept else STATUS[self.status[i]]
 
     def count(self, status: OpStatus) -> int:
         """Returns how many nodes have a status."""

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from asyncflow._executor import ending
+from asyncflow._executor.trial import Trial, told
 from asyncflow._plan import MISSING
-from asyncflow._scheduler import FAILED, STATUS, SUCCEEDED
-from asyncflow.errors import OpSkipped, RunCanceled, RunFailed
-from asyncflow.results import OpResult, OpResults, RunResult, RunStatus
+from asyncflow._scheduler import FAILED, SUCCEEDED
+from asyncflow.errors import OpSkipped, ResourceError, RunCanceled, RunFailed
+from asyncflow.results import Attempt, OpResult, OpResults, RunResult, RunStatus
 
 if TYPE_CHECKING:
     from asyncflow._executor.execution import Execution
@@ -41,10 +42,22 @@ def result_of(frame: Execution) -> RunResult[Any]:
         ops=OpResults(where, _record),
         waits=waits_of(frames, run.waited if frame is run.root else {}),
         queued_at=run.queued_at,
+        close_errors=close_errors_of(frame, frames),
         started_at=frame.started_at,
         ended_at=frame.ended_at,
         reason=run.reason,
+        record=frame,
+        attempts=run.attempt,
     )
+
+
+def close_errors_of(frame: Execution, frames: list[Execution]) -> tuple[ResourceError, ...]:
+    """Returns what providers raised while they closed resources: those of these executions' ops, then the run's."""
+    run = frame.run
+    errors = [error for part, error in run.close_errors if part in frames]
+    if run.shelf is not None and frame is run.root:
+        errors.extend(run.shelf.errors)
+    return tuple(errors)
 
 
 def output_of(frame: Execution) -> Any:  # noqa: ANN401 — what the graph returned
@@ -59,36 +72,70 @@ def output_of(frame: Execution) -> Any:  # noqa: ANN401 — what the graph retur
 def errors_of(frame: Execution) -> tuple[Exception, ...]:
     """Returns the exceptions that count, in the order in which the ops failed."""
     errors = [frame.errors[i] for i in frame.failed()]
+    if frame.overdue is not None:
+        errors.insert(frame.failed_in_time, frame.overdue)
     return tuple([error for error in errors if isinstance(error, Exception)])
 
 
 def waits_of(frames: list[Execution], queued: Mapping[str, int]) -> Mapping[str, float]:
     """Returns the seconds waited for each limit, summed exactly in nanoseconds over ops and the run itself."""
+    return {name: ns / NANOSECONDS for name, ns in _summed(frames, queued).items() if ns}
+
+
+def nanoseconds_waited(root: Execution, queued: Mapping[str, int]) -> Mapping[str, int]:
+    """Returns what a run waited for until now, the ops of this attempt included."""
+    frames = [root]
+    for part in frames:
+        frames.extend(part.descendants)
+    return _summed(frames, queued)
+
+
+def _summed(frames: list[Execution], queued: Mapping[str, int]) -> dict[str, int]:
     total: dict[str, int] = dict(queued)
     for frame in frames:
-        for waits in frame.waited.values():
+        earlier = [trial.waited for trial in frame.trials.values()]
+        for waits in [*frame.waited.values(), *earlier]:
             for name, nanoseconds in waits.items():
                 total[name] = total.get(name, 0) + nanoseconds
-    return {name: nanoseconds / NANOSECONDS for name, nanoseconds in total.items() if nanoseconds}
+    return total
 
 
 def _record(place: tuple[Execution, int]) -> OpResult:
     frame, i = place
     cause = frame.blame.get(i)
     error = frame.errors.get(i if cause is None else cause)
-    waits = {name: ns / NANOSECONDS for name, ns in frame.waited.get(i, {}).items()}
+    trial = frame.trials.get(i)
+    started, failed = frame.started[i], 0
+    tries: tuple[Attempt, ...] = ()
+    waited = dict(frame.waited.get(i, {}))
+    if trial is not None:
+        started, tries, failed = trial.first, tries_of(frame, i, trial), trial.failed
+        for name, nanoseconds in trial.waited.items():
+            waited[name] = waited.get(name, 0) + nanoseconds
+    waits = {name: ns / NANOSECONDS for name, ns in waited.items()}
     return OpResult(
         key=frame.key(i),
-        status=STATUS[frame.status[i]],
+        status=frame.op_status(i),
         error=error,
         cause=None if cause is None else frame.key(cause),
-        attempts=0 if frame.started[i] is None else 1,
+        attempts=failed + (frame.started[i] is not None),
         ready_at=frame.ready_at[i],
-        started_at=frame.started[i],
+        started_at=started,
         ended_at=frame.ended[i],
         needs=frame.needs_of(i),
         waits=waits,
+        tries=tries,
+        reason=frame.reasons.get(i),
     )
+
+
+def tries_of(frame: Execution, i: int, trial: Trial) -> tuple[Attempt, ...]:
+    """Returns the attempts of an op, the last one included."""
+    started, ended = frame.started[i], frame.ended[i]
+    if started is None or ended is None:
+        return tuple(trial.attempts)
+    error = frame.errors.get(i)
+    return (*trial.attempts, Attempt(started, ended, "" if error is None else told(error)))
 
 
 def value_of(frame: Execution, *, single: bool) -> Any:  # noqa: ANN401 — what the graph or op returned
@@ -112,7 +159,9 @@ def value_of(frame: Execution, *, single: bool) -> Any:  # noqa: ANN401 — what
     status = ending.status_of(frame)
     if status is RunStatus.SUCCEEDED:
         if single and frame.status[frame.plan.output] != SUCCEEDED:
-            raise OpSkipped(f"{frame.plan.name} skipped itself and has no value; `try_run` gives its status")
+            why = frame.reasons.get(frame.plan.output)
+            told_why = f" ({why})" if why else ""
+            raise OpSkipped(f"{frame.plan.name} skipped itself{told_why} and has no value; `try_run` gives its status")
         return output_of(frame)
     if status is RunStatus.CANCELED:
         reason = run.reason
@@ -121,8 +170,10 @@ def value_of(frame: Execution, *, single: bool) -> Any:  # noqa: ANN401 — what
     if single:
         raise errors[0]
     result = result_of(frame)
-    if frame.plan.live:
+    if frame.plan.live and frame.overdue is None:
         raise RunFailed(f"{frame.plan.name}: its body raised {type(errors[0]).__name__}", errors, result)
     failed = [frame.key(i) for i in frame.failed()]
     names = ", ".join(failed[:5]) + (f" and {len(failed) - 5} more" if len(failed) > 5 else "")
-    raise RunFailed(f"{frame.plan.name}: {len(failed)} of {len(result.ops)} ops failed: {names}", errors, result)
+    told = f"{len(failed)} of {len(result.ops)} ops failed" + (f": {names}" if names else "")
+    late = "" if frame.overdue is None else "it took longer than its timeout; "
+    raise RunFailed(f"{frame.plan.name}: {late}{told}", errors, result)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from asyncflow._authoring import NodeKind, item_names
 from asyncflow._executor.ending import interrupt
-from asyncflow._executor.outcome import as_failure, node_failed
+from asyncflow._executor.outcome import as_failure, node_failed, node_skipped
 from asyncflow._executor.stepping import UNAWAITED, arguments, unawaited
 from asyncflow._plan import PlanNode
 from asyncflow._scheduler import expand, give_result
-from asyncflow.errors import PlanError
+from asyncflow.errors import PlanError, Skip
 
 if TYPE_CHECKING:
     from asyncflow._executor.engine import Engine
@@ -38,6 +38,8 @@ def evaluate(engine: Engine, frame: Execution, i: int, now: float) -> None:
     except (KeyboardInterrupt, SystemExit) as error:
         frame.cancel(i)
         interrupt(engine, frame.run, error)
+    except Skip as skip:
+        node_skipped(frame, i, skip)
     except BaseException as error:  # noqa: BLE001 — user code may raise anything; it is recorded and raised by the run
         node_failed(engine, frame, i, as_failure(frame.key(i), error), now)
     else:

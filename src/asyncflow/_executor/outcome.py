@@ -1,7 +1,8 @@
 """How an op ends: everything it took goes back in one place, then its end is told to the frame.
 
 Precedence where several things happen at once: done, then cancelled. An op that ends with a value although its run is
-being cancelled did end; a CancelledError that nobody asked for is a failure of the op, never a cancelled run.
+being cancelled did end; a CancelledError that nobody asked for is a failure of the op, never a cancelled run. Only what
+an op raised as an Exception is tried again, and only while nobody stops the run.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 from asyncflow._executor.ending import interrupt, settle, stop
+from asyncflow._executor.retrying import tried_again
 from asyncflow._executor.telling import tell_ended
 from asyncflow._executor.traces import noted, trimmed
-from asyncflow.errors import OpAborted, SelfCancelled
+from asyncflow.errors import OpAborted, SelfCancelled, Skip
 
 if TYPE_CHECKING:
     from asyncflow._executor.engine import Engine
@@ -39,8 +41,8 @@ def op_succeeded(engine: Engine, claim: Claim, value: object, now: float) -> Non
         settle(engine, frame)
 
 
-def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float) -> None:
-    """The op of `claim` raised `error`, or was cancelled."""
+def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float, *, final: bool = False) -> None:
+    """The op of `claim` raised `error`, or was cancelled; a `final` failure is not tried again."""
     frame, i = claim.owner
     if frame.finished:
         return  # given up after a defect; nothing is left to tell
@@ -51,8 +53,15 @@ def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float) ->
         interrupt(engine, frame.run, error)
     elif issubclass(kind, asyncio.CancelledError) and frame.closed:
         frame.cancel(i)
+    elif issubclass(kind, Skip):
+        node_skipped(frame, i, error)
+        engine.advance(frame, now)
     else:
-        node_failed(engine, frame, i, as_failure(frame.key(i), error), now)
+        failure = as_failure(frame.key(i), error)
+        again = failure is error and not final and not frame.closed
+        if again and tried_again(engine, frame, i, claim, failure, now):
+            return
+        node_failed(engine, frame, i, failure, now)
         engine.advance(frame, now)
     if engine.observers.ops:
         tell_ended(engine, frame, i, now)
@@ -72,10 +81,25 @@ def give_back(engine: Engine, frame: Execution, i: int, claim: Claim, now: float
 def node_failed(engine: Engine, frame: Execution, i: int, error: Exception, now: float) -> None:
     """A node failed: its dependents are abandoned; `fail_fast` stops the rest."""
     frame.ended[i] = now
-    noted(trimmed(error), f"{frame.run.graph}/{frame.key(i)}")
+    trimmed(error)
+    trial = frame.trials.get(i) if frame.trials else None
+    noted(error, f"asyncflow: op {frame.run.graph}/{frame.key(i)}, attempt {1 if trial is None else trial.failed + 1}")
+    if trial is not None:
+        for number, earlier in enumerate(trial.attempts, trial.failed + 1 - len(trial.attempts)):
+            noted(error, f"asyncflow: attempt {number} failed with {earlier.error}")
     frame.fail(i, error)
+    if frame.hooking is not None and frame.started[i] is not None:
+        frame.hooking.op_ended(i)
     if frame.run.options.on_error == "fail_fast" and not frame.tolerated(i) and frame is frame.run.root:
         stop(engine, frame.run)
+
+
+def node_skipped(frame: Execution, i: int, skip: BaseException) -> None:
+    """A node has nothing to give: its dependents skip, as far as they need it."""
+    reason = getattr(skip, "reason", "")
+    if reason:
+        frame.reasons[i] = str(reason)
+    frame.skip(i)
 
 
 def as_failure(key: str, error: BaseException) -> Exception:

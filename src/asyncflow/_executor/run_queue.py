@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from asyncflow._executor import ending
 from asyncflow._executor.block import Block
 from asyncflow._executor.demands import demand_of
+from asyncflow._executor.time_limit import TimeLimit, in_time
 from asyncflow._limits import Claim
 from asyncflow._scheduler import BLOCKED
 from asyncflow.errors import ConfigurationError, RunRejected
@@ -37,8 +38,8 @@ THE_RUN: Final = -1
 """Stands where an op's id stands in the owner of a claim: the claim is the run's own."""
 
 
-def submit(engine: Engine, run: RunState) -> None:
-    """Lets a run begin at once, or queues it. Its frame has its inputs.
+def submit(engine: Engine, run: RunState, *, again: bool = False) -> None:
+    """Lets a run begin at once, or queues it. Its frame has its inputs. One that comes again is not refused.
 
     Raises:
         RunRejected: where it is refused before it was queued; nothing is left of it.
@@ -48,8 +49,8 @@ def submit(engine: Engine, run: RunState) -> None:
     now = engine.clock()
     run.queued_at = now
     roots = roots_of(engine, run, now) if needs or run.root.ready else {}
-    if not needs and not roots:
-        begin(engine, run, now)
+    if not needs and not roots and not (engine.stale and engine.waiting_specially):
+        begin(engine, run, now)  # nobody came before it in this turn
         return
     run.status = RunStatus.QUEUED
     party = run.party
@@ -72,7 +73,8 @@ def submit(engine: Engine, run: RunState) -> None:
     if engine.observers.runs:
         engine.fresh_runs.append(run)
         engine.observers.tell(RunQueued(now, run.id, run.graph, run.party.priority))
-    keep_to_max_queued(engine, run, now)
+    if not again:
+        keep_to_max_queued(engine, run, now)
     if run.status is RunStatus.QUEUED and run.options.wait_timeout is not None:
         run.deadline = engine.loop.call_later(run.options.wait_timeout, waited_too_long, engine, run)
     engine.wake()
@@ -129,7 +131,7 @@ def admitted(engine: Engine, starts: list[Claim], now: float) -> list[Claim]:
         run: RunState = frame.run
         ending.leave_queue(engine, run)
         run.grant = claim
-        run.waited = claim.waits()
+        run.add_wait(claim)
         let_out.append(run)
         if claim.ghost is not None and claim.ghost.root is None and (buffer := buffer_of(run, claim)) is not None:
             run.home.buffered[run] = claim
@@ -172,7 +174,12 @@ def begin(engine: Engine, run: RunState, now: float) -> None:
     run.started_at = run.root.started_at = now
     if engine.observers.runs:
         engine.observers.tell(RunStarted(now, run.id, run.graph))
-    engine.go(run.root)
+    root = run.root
+    if run.options.timeout is not None:
+        root.time, root.timed = TimeLimit(engine, root, run.options.timeout), True
+    if root.timed:
+        in_time(engine, root, [i for i, claim in enumerate(root.claims) if claim is not None], now)
+    engine.go(root)
 
 
 # ── refusals ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -207,6 +214,7 @@ def heed_conflicts(engine: Engine, run: RunState) -> None:
         for other in queued:
             refuse(engine, other, f"run {run.id} of the same conflict key {key!r} came later")
     if on_full == "cancel_running":
+        run.replaces = bool(others)
         for other in others:
             ending.cancel(engine, other, f"run {run.id} of the same conflict key {key!r} took its place")
     run.home.conflicts.setdefault(key, []).append(run)
@@ -220,7 +228,7 @@ def keep_to_max_queued(engine: Engine, run: RunState, now: float) -> None:
     """
     home = run.home
     most = home.max_queued
-    if most is None or len(home.queued) <= most:
+    if most is None or len(home.queued) <= most or run.replaces:
         return
     engine.decide(now)  # what can start now does not count
     if run.status is not RunStatus.QUEUED or len(home.queued) <= most:

@@ -10,9 +10,9 @@ from typing import Any
 _alive: set[asyncio.Task[Any]] = set()
 
 
-def spawn(coroutine: Coroutine[Any, Any, None], *, name: str) -> None:
-    """Starts a task in an empty context and keeps it alive until it ends."""
-    task = asyncio.get_running_loop().create_task(coroutine, name=name, context=Context())
+def spawn(coroutine: Coroutine[Any, Any, None], *, name: str, context: Context | None = None) -> None:
+    """Starts a task, in an empty context where none is given, and keeps it alive until it ends."""
+    task = asyncio.get_running_loop().create_task(coroutine, name=name, context=context or Context())
     _alive.add(task)
     task.add_done_callback(_alive.discard)
 

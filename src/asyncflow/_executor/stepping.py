@@ -18,9 +18,10 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncflow._authoring import Ref
+from asyncflow._authoring import OpDefinition, Ref
 from asyncflow._executor.body import started
 from asyncflow._executor.current import CURRENT
+from asyncflow._executor.supplied import judged, supplied
 from asyncflow._executor.thread import in_thread
 from asyncflow._plan import PlanNode, bound
 
@@ -59,11 +60,18 @@ def first_step(claim: Claim, frame: Execution, node: PlanNode) -> tuple[Coroutin
 
 
 def _called(claim: Claim, node: PlanNode, frame: Execution) -> Coroutine[Any, Any, Any]:
-    """Calls an op in general: with constants, names, containers, or on a thread; also the body of a graph."""
+    """Calls an op in general: with constants, names, containers, resources, or on a thread; also a graph's body."""
     op = node.op
     args, kwargs = arguments(node, frame)
     if op is None:
         return started(claim, frame, node, args, kwargs)
+    if op.plain:
+        return call(op, args, kwargs)
+    return judged(claim, op, args, kwargs, call) if op.judged else supplied(claim, op, args, kwargs, call)
+
+
+def call(op: OpDefinition, args: list[Any], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
+    """Calls the function of an op where it runs: here, or on a thread."""
     coroutine: Coroutine[Any, Any, Any] = (
         op.fn(*args, **kwargs) if op.mode == "async" else in_thread(op.fn, args, kwargs)
     )

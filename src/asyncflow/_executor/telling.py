@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from asyncflow._executor.trial import attempt_of
 from asyncflow._observers import EventStream
+from asyncflow._scheduler import FAILED
 from asyncflow.events import NeverFits, OpBlocked, OpEnded, OpStarted, OpUnblocked, PoolUnlimited, RunBlocked
 from asyncflow.results import RunStatus
 
@@ -21,12 +23,14 @@ def tell_started(engine: Engine, frame: Execution, i: int, claim: Claim, now: fl
     if claim.granted_at != claim.enqueued_at and claim.ghost is None:
         waited = (claim.granted_at - claim.enqueued_at) / 1_000_000_000
         engine.observers.tell(OpUnblocked(now, run.id, run.graph, frame.key(i), waited))
-    engine.observers.tell(OpStarted(now, run.id, run.graph, frame.key(i)))
+    engine.observers.tell(OpStarted(now, run.id, run.graph, frame.key(i), attempt_of(frame, i)))
 
 
 def tell_ended(engine: Engine, frame: Execution, i: int, now: float) -> None:
     """An op ended."""
     engine.observers.tell(OpEnded(now, frame.run.id, frame.run.graph, frame.key(i), frame.op_status(i)))
+    if frame.hooking is not None and frame.status[i] != FAILED:  # a failure was told before it could stop the run
+        frame.hooking.op_ended(i)
 
 
 def tell_notices(engine: Engine, book: LimitBook) -> None:
@@ -39,14 +43,42 @@ def tell_notices(engine: Engine, book: LimitBook) -> None:
 def tell_blocked(engine: Engine, claims: list[Claim], runs: list[RunState], now: float) -> None:
     """Of those who came, or wait under limits that changed, tells who was not admitted by this round."""
     for claim in claims:
-        frame, i = claim.owner
-        if frame.claims[i] is claim and claim.waiting:
-            limits = tuple([limit.name for limit in engine.core.short_limits(claim)])
-            engine.observers.tell(OpBlocked(now, frame.run.id, frame.run.graph, frame.key(i), limits))
+        if _tell_op_blocked(engine, claim, now):
+            engine.core.watch(claim)
     for run in runs:
-        if run.status is RunStatus.QUEUED:
-            short = {limit.name: None for claim in run.ghosts for limit in engine.core.short_limits(claim)}
-            engine.observers.tell(RunBlocked(now, run.id, run.graph, tuple(short)))
+        if _tell_run_blocked(engine, run, now):
+            for claim in run.ghosts:
+                engine.core.watch(claim)
+
+
+def tell_other_causes(engine: Engine, now: float) -> None:
+    """Of those who were told as blocked, tells for whom another limit has become short."""
+    runs: dict[RunState, None] = {}
+    for claim in engine.core.roused():
+        frame, i = cast("tuple[Execution, int]", claim.owner)  # blocks of `slots()` are not told as blocked
+        if i >= 0:
+            _tell_op_blocked(engine, claim, now)
+        else:
+            runs[frame.run] = None
+    for run in runs:
+        _tell_run_blocked(engine, run, now)
+
+
+def _tell_op_blocked(engine: Engine, claim: Claim, now: float) -> bool:
+    frame, i = claim.owner
+    if frame.claims[i] is not claim or not claim.waiting:
+        return False
+    limits = tuple([limit.name for limit in engine.core.short_limits(claim)])
+    engine.observers.tell(OpBlocked(now, frame.run.id, frame.run.graph, frame.key(i), limits))
+    return True
+
+
+def _tell_run_blocked(engine: Engine, run: RunState, now: float) -> bool:
+    if run.status is not RunStatus.QUEUED or run.pause is not None:
+        return False
+    short = {limit.name: None for claim in run.ghosts for limit in engine.core.short_limits(claim)}
+    engine.observers.tell(RunBlocked(now, run.id, run.graph, tuple(short)))
+    return True
 
 
 def tell_blocked_anew(engine: Engine) -> None:

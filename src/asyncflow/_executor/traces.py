@@ -26,12 +26,7 @@ def trimmed(error: Exception) -> Exception:
     return error
 
 
-def noted(error: Exception, key: str) -> None:
-    """Notes on an exception which op raised it, once for each op."""
-    remarked(error, f"asyncflow: op {key}, attempt 1")
-
-
-def remarked(error: Exception, note: str) -> None:
+def noted(error: Exception, note: str) -> None:
     """Notes something on an exception, once; one whose notes are no list keeps none."""
     own: dict[str, object] = _attributes.__get__(error)
     notes = own.get(_NOTES)

@@ -78,7 +78,7 @@ class Redrawing:
     def _rematch_ops(self) -> None:
         for frame, i, claim in live_ops(self.engine, self.home):
             node = frame.nodes[i]
-            pools = frame.answers.get(i) if node.op is None or callable(node.op.options.pool) else node.op.options.pool
+            pools = frame.answers.get(i) if node.op is None or callable(node.op.pool) else node.op.pool
             if pools and any(name.partition(":")[0] in self._keyed for name, _ in pools):
                 asked: list[tuple[Limit | NewLimit, int]] = [
                     (limit, units) for limit, units in claim.demand.needs if limit.name.startswith("@")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from anyio import CancelScope
 
+from asyncflow._executor.deadline import start_deadline
 from asyncflow._executor.ending import end_children
 from asyncflow._executor.outcome import op_failed, op_succeeded
 from asyncflow._executor.spawn import current_task
@@ -127,11 +128,13 @@ async def finish_op(engine: Engine, suspended: Suspended, scope: CancelScope) ->
         The cancellation that the scope delivered, to be raised inside the scope; None where there was none.
     """
     claim = suspended.claim
-    frame, _ = claim.owner
+    frame, i = claim.owner
     run = frame.run
     run.scopes[claim] = scope
     run.suspended[claim] = suspended
     suspended.task = current_task()
+    if frame.nodes[i].timeout is not None:
+        run.deadlines[claim] = start_deadline(engine, claim, scope)
     if frame.closed:
         scope.cancel("the run is being cancelled")
     value: object = None
@@ -140,17 +143,23 @@ async def finish_op(engine: Engine, suspended: Suspended, scope: CancelScope) ->
         value = await carry(suspended)
     except BaseException as raised:  # noqa: BLE001 — recorded below; a cancellation is raised again for the scope
         error = raised
+    deadline = run.deadlines.get(claim) if run.deadlines else None
+    if deadline is not None:
+        deadline.body_ended(error, threaded=frame.nodes[i].threaded)
     try:
         if claim in run.children:
             await end_children(engine, claim, cancel=error is not None)
     except asyncio.CancelledError as late:
         error = late if error is None else error
     del run.scopes[claim], run.suspended[claim]
+    failure, final = error, False
+    if run.deadlines and (deadline := run.deadlines.pop(claim, None)) is not None:  # it may have come meanwhile
+        failure, final = deadline.verdict(error), deadline.final
     now = engine.clock()
-    if error is None:
+    if failure is None:
         op_succeeded(engine, claim, value, now)
     else:
-        op_failed(engine, claim, error, now)
+        op_failed(engine, claim, failure, now, final=final)
     if engine.stale:
         engine.wake()
     return error if isinstance(error, asyncio.CancelledError) and scope.cancel_called else None

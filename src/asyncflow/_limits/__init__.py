@@ -2,7 +2,7 @@
 
 from asyncflow._limits.admission import Admission, ReleaseError
 from asyncflow._limits.book import FOLLOWS, Follows, LimitBook, PoolQuota, PoolQuotas
-from asyncflow._limits.claim import Claim, ClaimState
+from asyncflow._limits.claim import Claim, ClaimState, ReturnedClaim
 from asyncflow._limits.command import AskRemote, Command, Deadlocked, DropTicket, Gathering, ReturnRemote, Unparked
 from asyncflow._limits.demand import Demand
 from asyncflow._limits.explanation import Blocker, Explanation
@@ -11,7 +11,7 @@ from asyncflow._limits.limit import UNLIMITED, Limit
 from asyncflow._limits.preview import Preview
 from asyncflow._limits.proposal import Changes, NewLimit
 from asyncflow._limits.run_book import RunBook, RunQuotas, alike
-from asyncflow._limits.snapshot import HolderView, LimitView, Snapshot, WaiterView
+from asyncflow._limits.snapshot import HolderView, LimitView, Snapshot, Views, WaiterView
 
 __all__ = [
     "FOLLOWS",
@@ -41,10 +41,12 @@ __all__ = [
     "Preview",
     "ReleaseError",
     "ReturnRemote",
+    "ReturnedClaim",
     "RunBook",
     "RunQuotas",
     "Snapshot",
     "Unparked",
+    "Views",
     "WaiterView",
     "alike",
 ]

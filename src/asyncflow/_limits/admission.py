@@ -322,6 +322,16 @@ class Admission(Tuning):
         """Returns the limits that are short for a waiter; far cheaper than `explain`."""
         return tuple([one.limit for one in shortages(claim)]) if claim.state is WAITING else ()
 
+    def watch(self, claim: Claim) -> None:
+        """Lets `roused` name a waiter once for each further limit that becomes short for it."""
+        self._state.ledger.watch(claim)
+
+    def roused(self) -> list[Claim]:
+        """Returns the watched for whom another limit became short since this was last asked, if they still wait."""
+        ledger = self._state.ledger
+        roused, ledger.roused = ledger.roused, []
+        return [claim for claim in dict.fromkeys(roused) if claim.state is WAITING]
+
     def apply(self, changes: Changes) -> dict[NewLimit, Limit]:
         """Makes changes in their order, all or none; the next round decides what follows from them.
 

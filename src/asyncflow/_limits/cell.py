@@ -119,11 +119,7 @@ class Cell:
             line.append(entry)
         else:
             heappush(self._late, entry)
-        ages = self._ages
-        if not ages or ages[-1].seq < claim.seq:
-            ages.append(claim)
-        else:
-            insort(ages, claim, lo=self._aged, key=_age)
+        self.age(claim)
 
     def head(self) -> Entry | None:
         """Returns the entry of the first waiter in order."""
@@ -146,12 +142,20 @@ class Cell:
             heappop(late)
         return first
 
+    def age(self, claim: Claim) -> None:
+        """Takes a waiter in the queue among those of whom the oldest is counted."""
+        ages = self._ages
+        if not ages or ages[-1].seq < claim.seq:
+            ages.append(claim)
+        else:
+            insort(ages, claim, lo=self._aged, key=_age)
+
     def oldest(self) -> Claim | None:
-        """Returns the oldest waiter in the queue."""
+        """Returns the oldest waiter in the queue that is not ripe."""
         ages, aged = self._ages, self._aged
         while aged < len(ages):
             claim = ages[aged]
-            if claim.cell is self and claim.entry is not None:
+            if claim.cell is self and claim.entry is not None and (claim.role is None or not claim.role.ripe):
                 self._aged = aged
                 return claim
             aged += 1

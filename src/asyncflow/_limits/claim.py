@@ -47,7 +47,7 @@ Place: TypeAlias = tuple[int, Any, int]
 """(arrival of the run, order, age): where a claim would stand; the beginning of an `Entry`."""
 
 Entry: TypeAlias = "tuple[int, Any, int, int, Claim, Cell]"
-"""(arrival of the run, order, age, number of the cell, claim, cell): sorts the waiters of one group.
+"""(arrival of the run, order, age, a number for ties, claim, cell): sorts the waiters of one group.
 
 Smaller starts first. One tuple stands for a waiter in all heaps; it is valid as long as the claim has it as `entry`.
 """
@@ -115,6 +115,11 @@ class Claim:
         self.past: list[Bill] | None = None
 
     @property
+    def age(self) -> int:
+        """Decides between equals in order, smaller first: when it began to wait."""
+        return self.seq
+
+    @property
     def waiting(self) -> bool:
         """True until it is granted or taken back."""
         return self.state is WAITING
@@ -159,6 +164,28 @@ class Claim:
 
     def __repr__(self) -> str:
         return f"<claim {self.seq} {self.state.value} {self.demand!r}>"
+
+
+class ReturnedClaim(Claim):
+    """Asks again for somebody who had been admitted before: it takes the place in order that the earlier claim had.
+
+    Only the order looks at the age of a claim; how often it was passed is counted from its return.
+
+    Args:
+        earlier: The claim whose place it takes.
+        demand: What it asks for.
+    """
+
+    __slots__ = ("_age",)
+
+    def __init__(self, earlier: Claim, demand: Demand) -> None:
+        super().__init__(earlier.party, demand, earlier.order, earlier.owner, earlier.parent)
+        self._age = earlier.age
+
+    @property
+    def age(self) -> int:
+        """The age of the claim whose place it has."""
+        return self._age
 
 
 def chain(claim: Claim | None) -> list[Claim]:

@@ -1,7 +1,13 @@
-"""Counting starts against those they pass; see `line` for what is counted and why."""
+"""Counting starts against those they pass; see `line` for what is counted and why.
+
+Whoever was passed often enough as the oldest is *ripe*: the next oldest is counted from then on, and what is ripe
+gathers at the end of the round. Not before: a round goes on until nobody fits, and who starts in it was not overtaken.
+(Where thousands start in one round, every 64 of them would otherwise set one aside who fits.)
+"""
 
 from __future__ import annotations
 
+from asyncflow._limits.cell import eligible
 from asyncflow._limits.choice import fits_now
 from asyncflow._limits.claim import Claim, Entry, Place
 from asyncflow._limits.gatherer import Gatherer
@@ -22,6 +28,7 @@ def count_start(state: State, starter: Claim, entry: Entry | Place | None) -> li
     promoted: list[Gatherer] = []
     priority = starter.party.priority
     cell = starter.cell
+    ripe = starter.role is not None and starter.role.ripe
     sole = entry is not None and cell is not None and cell.level.size == 1 and cell.oldest() is starter
     for limit, _ in starter.asked.local:
         crowd = limit.crowd
@@ -46,15 +53,31 @@ def count_start(state: State, starter: Claim, entry: Entry | Place | None) -> li
             if promoted and starter.ghost is not None and starter.ghost.overshadowed:
                 mine = None
             oldest = line.oldest()
-            if oldest is not None and (mine is None or oldest.seq < starter.seq):
-                _pass(state, oldest, limit, promoted)
+            if oldest is not None and (mine is None or ripe or oldest.seq < starter.seq):
+                _pass(state, oldest, limit)
     return promoted
 
 
-def _pass(state: State, oldest: Claim, limit: Limit, promoted: list[Gatherer]) -> None:
-    """The oldest waiter for a limit was passed there."""
-    passed = Role.of(oldest).passed
-    starts = passed.get(limit, 0) + 1
-    passed[limit] = starts
+def _pass(state: State, oldest: Claim, limit: Limit) -> None:
+    """The oldest waiter for a limit was passed there; passed often enough, it leaves that place to the next."""
+    role = Role.of(oldest)
+    starts = role.passed[limit] = role.passed.get(limit, 0) + 1
     if starts >= state.max_overtakes:
-        promoted.append(promote(state, oldest))
+        role.ripe = True
+        state.ripe[oldest] = None
+
+
+def promote_ripe(state: State) -> list[Gatherer]:
+    """A round is over: who became ripe in it and waits all the same gathers from now on."""
+    ripe, state.ripe = state.ripe, {}
+    promoted: list[Gatherer] = []
+    for claim in ripe:
+        cell, role = claim.cell, Role.of(claim)
+        role.ripe = False
+        if cell is None or role.apart:
+            continue
+        if eligible(cell):
+            promoted.append(promote(state, claim))
+        else:
+            cell.age(claim)
+    return promoted

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncflow._limits.claim import WAITING
 from asyncflow._limits.limit import Limit
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from asyncflow._limits.state import State
 
 
+_NAMED: Final = 8
+"""So many holders a text names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Blocker:
     """One limit that is short for the claim.
@@ -36,6 +40,8 @@ class Blocker:
         reserved: Units that are free and kept for others.
         holders: Owners and units of those who hold it, oldest first.
         position: How many waiters for this limit stand before it, plus one.
+        capacity: The limit's units; None where it has no bound.
+        paused: True where nothing starts on it.
     """
 
     limit: str
@@ -44,6 +50,22 @@ class Blocker:
     reserved: int
     holders: tuple[tuple[Any, int], ...]
     position: int
+    capacity: int | None = None
+    paused: bool = False
+
+    def __str__(self) -> str:
+        free = f"only {self.free}" if self.free else "none"
+        kept = f" for it ({self.reserved} kept for others)" if self.reserved else ""
+        held = [f"{owner} holds {units}" for owner, units in self.holders[:_NAMED]]
+        more = [f"{len(self.holders) - _NAMED} more hold the rest"] if len(self.holders) > _NAMED else []
+        place = "first" if self.position == 1 else f"number {self.position}"
+        what = f"needs {self.needed} of {self.limit}"
+        said = f"{what}, and {free} {'is' if self.free <= 1 else 'are'} free{kept}"
+        if self.paused:
+            said = f"{what}, which is paused"
+        elif self.capacity is not None and self.capacity < self.needed:
+            said = f"{what}, whose limit is {self.capacity}"
+        return f"{said}; {', '.join([*held, *more]) or 'nobody holds any'}; it is {place} in line"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +79,9 @@ class Explanation:
         unblocked_by: Changes that would start it, each by itself; each was tried.
         tried: False where trying everything was too dear: there may be more that would start it.
         changes: The same as data, as far as they are changes of limits, priorities and grants.
+        waiting: The op that is explained, where a running run was asked about.
+        ways: With how many different first ops a queued run may start; what is short is told for all of them.
+        due: True where something came since the last round, which may start it or change what is said here.
     """
 
     state: Enum
@@ -64,21 +89,28 @@ class Explanation:
     unblocked_by: tuple[str, ...]
     tried: bool = True
     changes: tuple[Changes, ...] = ()
+    waiting: str = ""
+    due: bool = False
+    ways: int = 1
 
     def __str__(self) -> str:
-        lines = [self.state.value]
-        for one in self.blockers:
-            held = ", ".join([f"{owner} ({units})" for owner, units in one.holders])
-            kept = f", {one.reserved} reserved for others" if one.reserved else ""
-            lines.append(
-                f"  {one.limit}: needs {one.needed}, {one.free} free{kept}, number {one.position} in line;"
-                f" held by {held or 'nobody'}"
-            )
-        going = self.state.value == "RUNNING" and not self.blockers
-        lines.extend([f"  {'goes on' if going else 'would start'} by {change}" for change in self.unblocked_by])
-        if not self.tried:
-            lines.append("  so many wait that not everything was tried")
-        return "\n".join(lines)
+        said = [f"it {one}" for one in self.blockers]
+        head = f"It is {self.state.value}{f'; {self.waiting} waits' if self.waiting else ''}"
+        several = (
+            f"; it can start in {self.ways} ways, each of which lacks something:"
+            if self.ways > 1
+            else ", for several reasons:"
+        )
+        lines = [f"{head}: {said[0]}" if len(said) == 1 else f"{head}{several}" if said else head]
+        lines += [f"  {one}" for one in said if len(said) > 1]
+        if self.unblocked_by:
+            going = self.state.value == "RUNNING" and not said
+            lines.append(f"It {'goes on' if going else 'would start'} with " + ", or with ".join(self.unblocked_by))
+        if self.due:
+            lines.append("The next turn of the loop decides anew; ask again after it")
+        elif not self.tried:
+            lines.append("So many wait that not everything that may help was tried")
+        return "\n".join([line if line.endswith(":") else f"{line}." for line in lines])
 
 
 def explain(state: State, claims: Sequence[Claim], rehearse: Rehearse) -> Explanation:
@@ -103,7 +135,10 @@ def explain(state: State, claims: Sequence[Claim], rehearse: Rehearse) -> Explan
         found.update({told: changes for told, changes in search.helpful() if told not in found})
         tried = tried and search.tried
     changes = tuple([one for one in found.values() if one is not None])
-    return Explanation(waiters[0].state, tuple(blockers.values()), tuple(found), tried, changes)
+    due = state.due or bool(state.arrivals or state.books.risen)
+    return Explanation(
+        waiters[0].state, tuple(blockers.values()), tuple(found), tried, changes, due=due, ways=len(set(waiters))
+    )
 
 
 def _blockers(state: State, short: Sequence[Shortage], positions: dict[Limit, int]) -> Iterator[Blocker]:
@@ -114,4 +149,13 @@ def _blockers(state: State, short: Sequence[Shortage], positions: dict[Limit, in
             for claim in state.books.granted
             if (units := claim.own_of(limit) + claim.borrowed_of(limit))
         ]
-        yield Blocker(limit.name, one.needed, one.available, one.kept, tuple(holders), positions[limit])
+        yield Blocker(
+            limit.name,
+            one.needed,
+            one.available,
+            one.kept,
+            tuple(holders),
+            positions[limit],
+            limit.capacity,
+            limit.paused,
+        )

@@ -16,16 +16,21 @@ limits in canonical order, so the sum is exact.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from asyncflow._limits.crowd import Crowd
 from asyncflow._limits.demand import Demand
 from asyncflow._limits.limit import Limit
 
+if TYPE_CHECKING:
+    from asyncflow._limits.claim import Claim
+
 Reading: TypeAlias = tuple[int, ...]
 """The values of an account's table, in the order in which its sets first occurred."""
 
 ORDER = "order"
+
+_MANY = 256
 
 
 class Gate:
@@ -37,9 +42,10 @@ class Gate:
         short: Whether it has fewer.
         turned: The number of the last change of any gate when this one changed last.
         accounts: Those that add this limit to their parents'.
+        watchers: Waiters to be named when it becomes short.
     """
 
-    __slots__ = ("accounts", "limit", "need", "short", "turned")
+    __slots__ = ("accounts", "limit", "need", "short", "turned", "watchers")
 
     def __init__(self, limit: Limit, need: int) -> None:
         self.limit = limit
@@ -47,6 +53,15 @@ class Gate:
         self.short = False
         self.turned = 0
         self.accounts: dict[Account, None] = {}
+        self.watchers: list[Claim] = []
+
+    def watch(self, claim: Claim) -> None:
+        """Adds a watcher; those that wait no more are forgotten when they are many."""
+        watchers = self.watchers
+        watchers.append(claim)
+        count = len(watchers)
+        if count >= _MANY and not count & (count - 1):
+            self.watchers = [one for one in watchers if one.waiting]
 
 
 class Account:
@@ -193,13 +208,27 @@ def divided(bills: Iterable[Bill]) -> dict[str, int]:
 
 
 class Ledger:
-    """The accounts of all demands that somebody waits with."""
+    """The accounts of all demands that somebody waits with.
 
-    __slots__ = ("_turns", "root")
+    Attributes:
+        root: The account that keeps the time.
+        roused: Watchers of limits that became short since somebody asked.
+    """
+
+    __slots__ = ("_turns", "root", "roused")
 
     def __init__(self) -> None:
         self.root = Account(None, None, 0)
+        self.roused: list[Claim] = []
         self._turns = 0
+
+    @staticmethod
+    def watch(claim: Claim) -> None:
+        """Names a waiter when a limit that is not short for it now becomes so, once for each limit."""
+        for limit, need in claim.asked.local:
+            gate = None if limit.crowd is None else limit.crowd.gates.get(need)
+            if gate is not None and not gate.short:
+                gate.watch(claim)
 
     def open(self, demand: Demand, now: int) -> None:
         """Somebody waits with this demand from now on."""
@@ -242,6 +271,9 @@ class Ledger:
                 self._turns += 1
                 gate.turned = self._turns
                 gate.short = not gate.short
+                if gate.short and gate.watchers:
+                    self.roused += gate.watchers
+                    gate.watchers = []
                 for account in gate.accounts:
                     account.look()
 

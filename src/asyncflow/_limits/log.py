@@ -201,13 +201,14 @@ def _needs(claim: Claim) -> list[list[int]]:
 
 def _claim(claim: Claim) -> Record:
     parent = claim.parent
-    return {
+    data: Record = {
         "claim": claim.seq,
         "party": claim.party.arrival,
         "needs": _needs(claim),
         "order": _plain(claim.order),
         "parent": None if parent is None else parent.seq,
     }
+    return data if claim.age == claim.seq else {**data, "age": claim.age}
 
 
 def _borrower(borrower: Claim | Party) -> Record:

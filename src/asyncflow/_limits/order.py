@@ -47,11 +47,12 @@ class Ranking:
         state: The state; not changed, and not to be changed while this is used.
     """
 
-    __slots__ = ("_cells", "_state")
+    __slots__ = ("_cells", "_first", "_state")
 
     def __init__(self, state: State) -> None:
         self._state = state
         self._cells: dict[Demand, list[Ranked]] = {}
+        self._first: dict[tuple[Demand, int], list[Claim]] = {}
 
     def cells(self, demand: Demand) -> list[Ranked]:
         """Returns the cells of a demand with their places, not sorted."""
@@ -66,6 +67,12 @@ class Ranking:
         A change moves groups that hold or had something among each other and among the rest; the others keep their
         order, by turn.
         """
+        known = self._first.get((demand, most))
+        if known is None:
+            known = self._first[demand, most] = self._find_first(demand, most)
+        return known
+
+    def _find_first(self, demand: Demand, most: int) -> list[Claim]:
         needs = demand.needs_class
         blocks: list[list[Cell]]
         if needs is not None and needs.demands == 1 and not demand.fine:
@@ -91,26 +98,30 @@ class Ranking:
     def positions(self, waiter: Claim, limits: Iterable[Limit]) -> dict[Limit, int]:
         """Returns for each limit how many of those who wait for it stand before the waiter, plus one."""
         limits = tuple(limits)
-        demands = dict.fromkeys([one for limit in limits if limit.crowd for one in limit.crowd.demands])
         before = dict.fromkeys(limits, 1)
-        for demand in demands if waiter.cell is not None else ():
-            count = self._before(waiter, waiter.cell, demand) if waiter.cell is not None else 0
-            for limit, _ in demand.needs:
-                if limit in before:
-                    before[limit] += count
+        mine = waiter.cell
+        if mine is None:
+            return before
+        ((_, standing, _, _),) = ranked(self._state.seats, [mine])
+        for demand in dict.fromkeys([one for limit in limits if limit.crowd for one in limit.crowd.demands]):
+            count = self._before(waiter, mine, standing, demand)
+            if count:
+                for limit, _ in demand.needs:
+                    if limit in before:
+                        before[limit] += count
         return before
 
-    def _before(self, waiter: Claim, mine: Cell, demand: Demand) -> int:
+    def _before(self, waiter: Claim, mine: Cell, standing: Standing, demand: Demand) -> int:
         """Returns how many waiters of a demand stand before a waiter. One pass, and nothing made in it."""
-        seats, priority = self._state.seats, mine.level.priority
-        ((_, standing, _, _),) = ranked(seats, [mine])
-        idle, turn, seq = standing[:2] == (0.0, 0.0), standing[2], standing[3]
+        seats, priority, fair = self._state.seats, mine.level.priority, self._state.seats.fair
+        share, service, turn, seq = standing
+        idle = not share and not service
         count = 0
         for cell in demand.cells:
             group = cell.group
             if cell.level.priority != priority:
                 count += cell.size if cell.level.priority > priority else 0
-            elif group.untouched and seats.fair:
+            elif group.untouched and fair:
                 if not idle or group.turn < turn or (group.turn == turn and group.seq < seq):
                     count += cell.size
                 elif group.seq == seq:
@@ -142,32 +153,46 @@ _Block: TypeAlias = tuple[int, float, float, int, int, list[Entry]]
 class Moment:
     """All who wait and where they stand, noted at one moment and put in order when somebody looks.
 
+    Of a group that never had anything and has one waiter, only what may change is noted: the waiter, and its turn.
+
     Args:
         state: The state; it may change afterwards.
     """
 
-    __slots__ = ("_blocks",)
+    __slots__ = ("_blocks", "_sole", "_turns")
 
     def __init__(self, state: State) -> None:
-        seats = state.seats
-        fair, blocks = seats.fair, list[_Block]()
-        for cell in state.queue.cells:
-            group = cell.group
-            if fair and group.untouched:
-                blocks.append((-cell.level.priority, 0.0, 0.0, group.turn, group.seq, cell.entries()))
-            else:
-                ((priority, standing, _, _),) = ranked(seats, [cell])
-                blocks.append((priority, *standing, cell.entries()))
+        seats, blocks = state.seats, list[_Block]()
+        cells = list(state.queue.cells)
+        sole: list[Entry] = []
+        turns: list[int] = []
+        if seats.fair:  # nearly all of a long queue: flat lists, for ten thousand small objects wake the collector
+            sole = [
+                entry
+                for cell in cells
+                if cell.size == 1 and cell.group.untouched and (entry := cell.queued) and entry[4].entry is entry
+            ]
+            turns = [entry[5].group.turn for entry in sole]
+        if len(sole) < len(cells):
+            noted = {entry[5] for entry in sole}
+            for cell in cells:
+                if cell not in noted:
+                    ((priority, standing, _, _),) = ranked(seats, [cell])
+                    blocks.append((priority, *standing, cell.entries()))
         for claim in state.queue.apart:
             if claim.cell is not None:
                 ((priority, standing, _, _),) = ranked(seats, [claim.cell])
                 blocks.append((priority, *standing, [seats.entry_of(claim, claim.cell)]))
+        self._sole = sole
+        self._turns = turns
         self._blocks = blocks
 
     def entries(self) -> list[Entry]:
         """Returns the waiters' places in order."""
-        blocks = self._blocks
-        found = [(block[:5], entry) for block in blocks for entry in block[5]]
+        found = [(block[:5], entry) for block in self._blocks for entry in block[5]]
+        for entry, turn in zip(self._sole, self._turns, strict=True):
+            cell = entry[5]
+            found.append(((-cell.level.priority, 0.0, 0.0, turn, cell.group.seq), entry))
         return [entry for _, entry in sorted(found)]
 
     def claims(self) -> list[Claim]:

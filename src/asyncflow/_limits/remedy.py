@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from asyncflow._limits.claim import WAITING, Claim
 from asyncflow._limits.crowd import Crowd
+from asyncflow._limits.group import Party
 from asyncflow._limits.limit import Limit
 from asyncflow._limits.order import Ranking
 from asyncflow._limits.proposal import Changes, Release, Resize, Resume
@@ -81,6 +82,7 @@ class Search:
         self._ranking = ranking
         self._rehearse = rehearse
         self._left = MOST_COPIES
+        self._grants: dict[Party, list[Claim]] = {}
         self._family = [waiter] if waiter.ghost is None else [one.run for one in waiter.ghost.family.ghosts]
         self._all = len(state.queue.apart) + sum([cell.size for cell in state.queue.cells])
         self._settled = not state.due and not state.arrivals
@@ -112,7 +114,8 @@ class Search:
                 told.append(f"resuming {limit.name}")
                 more = 0 if limit.capacity is None else self._needed(limit) - limit.capacity
             if more > 0:
-                changes.resize(limit, (limit.capacity or 0) + (0 if limit.paused else limit.debt) + more)
+                more += 0 if limit.paused else limit.debt
+                changes.resize(limit, (limit.capacity or 0) + more)
                 told.append(f"{more} more of {limit.name}")
         return " and ".join(told), changes
 
@@ -164,17 +167,28 @@ class Search:
         self.tried = self.tried and len(holders) <= MOST_HOLDERS
         for claim in holders[:MOST_HOLDERS]:
             changes = Changes()
-            changes.release(claim)
+            for one in self._ending_with(claim):
+                changes.release(one)
             if self._starts(changes, depth=2):
                 yield f"the end of {self._state.describe(claim.owner)}", changes
 
+    def _ending_with(self, claim: Claim) -> list[Claim]:
+        """Returns the grants that end together with one: of a run as a whole, all of its ops' too."""
+        if claim.ghost is None or claim.ghost.run is not claim:
+            return [claim]
+        if not self._grants:
+            for one in self._state.books.granted:
+                self._grants.setdefault(one.party, []).append(one)
+        return self._grants[claim.party]
+
     def _frees(self, claim: Claim) -> bool:
         """Returns whether the end of a grant might free what is short."""
+        ending = self._ending_with(claim)
+        freed = {one.limit: sum([end.own_of(one.limit) for end in ending]) for one in self._short}
         if self._waiter.cell is not None and self._waiter.cell.nested:
-            return any(claim.own_of(one.limit) for one in self._short)
-        return all(claim.own_of(one.limit) >= one.needed - one.available - one.kept for one in self._short) and any(
-            claim.own_of(one.limit) for one in self._short
-        )
+            return any(freed.values())
+        missing = {one.limit: one.needed - one.available - one.kept for one in self._short}
+        return any(freed.values()) and all(freed[limit] >= units for limit, units in missing.items())
 
     # ── trying ────────────────────────────────────────────────────────────────────────────────────────────────────
 

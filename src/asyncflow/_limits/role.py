@@ -21,9 +21,10 @@ class Role:
         earmark: Set while its local part is set aside and the other side was asked.
         span: Nanoseconds that its next earmark is safe; 0 before the first.
         resting: True until the round after the one in which its earmark was dropped.
+        ripe: True until the end of the round in which it was passed often enough to gather.
     """
 
-    __slots__ = ("earmark", "gatherer", "passed", "resting", "span")
+    __slots__ = ("earmark", "gatherer", "passed", "resting", "ripe", "span")
 
     def __init__(self) -> None:
         self.passed: dict[Limit, int] = {}
@@ -31,6 +32,7 @@ class Role:
         self.earmark: Earmark | None = None
         self.span = 0
         self.resting = False
+        self.ripe = False
 
     @classmethod
     def of(cls, claim: Claim) -> Role:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from asyncflow._limits.choice import Choice, choose, fits_now
 from asyncflow._limits.claim import DEADLOCKED, WAITING, WITHDRAWN, Claim, chain
 from asyncflow._limits.command import AskRemote, Deadlocked, DropTicket, Gathering, ReturnRemote, Unparked
-from asyncflow._limits.counting import count_start
+from asyncflow._limits.counting import count_start, promote_ripe
 from asyncflow._limits.deadlock import Reduction, chain_of_waits, never_fits
 from asyncflow._limits.gatherer import Gatherer
 from asyncflow._limits.group import Group, Party
@@ -335,8 +335,10 @@ class Round:
             dismiss(state, one, DEADLOCKED)
 
     def _close(self) -> None:
-        """Notes what is short and reserved from now on."""
+        """Notes who gathers, and what is short and reserved from now on."""
         state = self._state
+        if state.ripe:
+            self._promoted += promote_ripe(state)
         self._stir()
         for demand in state.queue.fresh:
             if demand.levels and demand.account is None:

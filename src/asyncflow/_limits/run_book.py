@@ -113,7 +113,7 @@ class RunBook:
     def redraw(self, quotas: RunQuotas, changes: Changes) -> Draft:
         """Notes what has to change for other quotas to hold; nothing is changed yet.
 
-        A counter whose rule is gone keeps its capacity: nobody asks for it any more.
+        A counter whose rule is gone has no capacity any more, for those who look; nobody asks for it.
         """
         draft = Draft(self.table, changes)
         names = {limit.name for limit in self.table}
@@ -122,9 +122,10 @@ class RunBook:
         if "@branch_runs" in names:
             draft.find("@branch_runs", quotas.branches)
         for limit in self.table:
-            for rule in quotas.rules:
-                if matches(limit.name.removesuffix(self.suffix), rule):
-                    draft.find(limit.name, rule.limit, named=limit.named)
+            name = limit.name.removesuffix(self.suffix)
+            rules = [rule for rule in quotas.rules if matches(name, rule)]
+            if rules or name.startswith("@run_tag:"):
+                draft.find(limit.name, rules[-1].limit if rules else None, named=limit.named)
         return draft
 
     def drafted_needs(

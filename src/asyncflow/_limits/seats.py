@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from asyncflow._limits.band import Band, BandKey, Lane, NeedClass
 from asyncflow._limits.cell import Cell
@@ -12,6 +12,9 @@ from asyncflow._limits.group import Group
 from asyncflow._limits.holding import Holding, holds_something, lendable
 from asyncflow._limits.lending import Lending
 from asyncflow._limits.suspicion import Suspicion
+
+_NUMBER_BITS: Final = 48
+"""More than the number of a cell can have."""
 
 
 class Seats:
@@ -46,11 +49,15 @@ class Seats:
     def entry_of(self, claim: Claim, cell: Cell) -> Entry:
         """Returns what sorts a waiter among those of its group."""
         arrival = claim.party.arrival if self._everyone is None else 0
-        return (arrival, claim.order, claim.seq, cell.number, claim, cell)
+        age = claim.age
+        if age == claim.seq:
+            return (arrival, claim.order, age, cell.number, claim, cell)
+        tie = -(claim.seq << _NUMBER_BITS | cell.number)  # an entry of the earlier claim may still lie in a heap
+        return (arrival, claim.order, age, tie, claim, cell)
 
     def place_of(self, claim: Claim) -> Place:
         """Returns where a claim would stand among those of its group."""
-        return (claim.party.arrival if self._everyone is None else 0, claim.order, claim.seq)
+        return (claim.party.arrival if self._everyone is None else 0, claim.order, claim.age)
 
     def rank_of(self, claim: Claim) -> tuple[int, int, Any, int]:
         """Returns what sorts claims of one group, of any run priority."""

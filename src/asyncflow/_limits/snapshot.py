@@ -7,9 +7,10 @@ want to know what is held, and tells the same to those who look later.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast, overload
 
 from asyncflow._limits.limit import Limit
 from asyncflow._limits.order import Moment
@@ -63,42 +64,53 @@ class Line:
         return self._views.get(limit, ())
 
 
-class Waiters(Sequence[WaiterView]):
-    """The waiters of one limit at one moment, in order; equal to a tuple of the same views."""
+_View = TypeVar("_View")
 
-    __slots__ = ("_limit", "_line")
 
-    def __init__(self, line: Line, limit: Limit) -> None:
-        self._line = line
-        self._limit = limit
+class Views(Sequence[_View]):
+    """Views that are made when somebody first looks at them; equal to a tuple of the same views.
+
+    Args:
+        make: Makes them, from what was noted when the snapshot was taken.
+    """
+
+    __slots__ = ("_made", "_make")
+
+    def __init__(self, make: Callable[[], Iterable[_View]]) -> None:
+        self._make: Callable[[], Iterable[_View]] | None = make
+        self._made: tuple[_View, ...] = ()
+
+    def _all(self) -> tuple[_View, ...]:
+        if self._make is not None:
+            self._made, self._make = tuple(self._make()), None
+        return self._made
 
     @overload
-    def __getitem__(self, index: int) -> WaiterView: ...
+    def __getitem__(self, index: int) -> _View: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Sequence[WaiterView]: ...
+    def __getitem__(self, index: slice) -> Sequence[_View]: ...
 
-    def __getitem__(self, index: int | slice) -> WaiterView | Sequence[WaiterView]:
-        return self._line.of(self._limit)[index]
+    def __getitem__(self, index: int | slice) -> _View | Sequence[_View]:
+        return self._all()[index]
 
     def __len__(self) -> int:
-        return len(self._line.of(self._limit))
+        return len(self._all())
 
-    def __iter__(self) -> Iterator[WaiterView]:
-        return iter(self._line.of(self._limit))
+    def __iter__(self) -> Iterator[_View]:
+        return iter(self._all())
 
     def __eq__(self, other: object) -> bool:
-        return tuple(self) == (tuple(other) if isinstance(other, Waiters) else other)
+        return self._all() == (tuple(cast("Views[object]", other)) if isinstance(other, Views) else other)
 
     def __hash__(self) -> int:
-        return hash(tuple(self))
+        return hash(self._all())
 
     def __repr__(self) -> str:
-        return repr(tuple(self))
+        return repr(self._all())
 
 
-@dataclass(frozen=True, slots=True)
-class LimitView:
+class LimitView(NamedTuple):
     """One limit with its holders, oldest first, and its waiters in order."""
 
     name: str
@@ -133,28 +145,28 @@ class Snapshot:
 
 def take_snapshot(state: State, shown: OwnerView | None = None) -> Snapshot:
     """Returns what every limit looks like now; `shown` says how owners appear in it."""
-    holders: dict[Limit, list[HolderView]] = {limit: [] for limit in state.limits}
+    holders: dict[Limit, list[HolderView]] = {}
     for claim in state.books.granted:
         owner = claim.owner if shown is None else shown(claim.owner)
         for limit, _ in claim.demand.needs:
             own, borrowed = claim.own_of(limit), claim.borrowed_of(limit)
             if own or borrowed:
-                holders[limit].append(HolderView(owner, own, borrowed, claim.granted_at))
+                holders.setdefault(limit, []).append(HolderView(owner, own, borrowed, claim.granted_at))
     line = Line(Moment(state), shown)
     return Snapshot(
         state.now,
         tuple(
             [
                 LimitView(
-                    name=limit.name,
-                    capacity=limit.capacity,
-                    held=limit.held,
-                    reserved=limit.reserved,
-                    debt=limit.debt,
-                    paused=limit.paused,
-                    named=limit.named,
-                    holders=tuple(holders[limit]),
-                    waiters=Waiters(line, limit) if limit.crowd is not None else (),
+                    limit.name,
+                    limit.capacity,
+                    limit.held,
+                    limit.reserved,
+                    limit.debt,
+                    limit.paused,
+                    limit.named,
+                    tuple(holders.get(limit, ())),
+                    Views(partial(line.of, limit)) if limit.crowd is not None else (),
                 )
                 for limit in state.limits
             ]

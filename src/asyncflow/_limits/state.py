@@ -37,6 +37,7 @@ class State:
         arrivals: Claims that no round has seen since they were enqueued or rematched.
         open_bills: Bills of rematched waiters, to be closed by the next round.
         resting: Waiters whose earmark was dropped in the last round.
+        ripe: Waiters that were passed often enough in this round, and fitted all the same.
         commands: What the caller has to do beside starting.
         due: True where a round has more to do than to look at arrivals.
     """
@@ -71,6 +72,7 @@ class State:
         self.arrivals: list[Claim] = []
         self.open_bills: list[Bill] = []
         self.resting: list[Claim] = []
+        self.ripe: dict[Claim, None] = {}
         self.commands: list[Command] = []
         self.due = False
 

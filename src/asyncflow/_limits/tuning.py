@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from asyncflow._limits import change
-from asyncflow._limits.claim import GRANTED, NEW, WAITING, Claim
+from asyncflow._limits.claim import GRANTED, NEW, WAITING, Claim, ReturnedClaim
 from asyncflow._limits.demand import Demand
 from asyncflow._limits.group import Party
 from asyncflow._limits.holding import Holding
@@ -74,6 +74,22 @@ class Tuning(Registry):
             state.log.started(claim)
             state.log.round_ended()
         state.books.grant(claim, state.now)
+
+    def enqueue_again(self, claim: ReturnedClaim) -> None:
+        """Lets somebody wait again in the place in order that it had.
+
+        Raises:
+            AdmissionError: where it was enqueued before.
+        """
+        state = self._state
+        if claim.state is not NEW:
+            raise AdmissionError(f"{claim!r} was enqueued before; make a new claim")
+        claim.state = WAITING
+        claim.seq = self._next()
+        state.arrivals.append(claim)
+        state.due = True  # arrivals do not lie in order of their age any more
+        if state.log is not None:
+            state.log.enqueued(claim)
 
     def rematch(self, claim: Claim, demand: Demand) -> None:
         """Gives a claim another demand: a waiter keeps its age, a grant gains and loses what differs.

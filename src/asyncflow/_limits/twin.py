@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from asyncflow._limits.claim import WAITING, Claim
+from asyncflow._limits.claim import WAITING, Claim, ReturnedClaim
 from asyncflow._limits.demand import Demand
 from asyncflow._limits.earmark import Earmark
 from asyncflow._limits.ghost import Ghost, GhostFamily
@@ -92,7 +92,9 @@ class Twin:
         """Returns the copy of a demand."""
         copied = self._demands.get(demand)
         if copied is None:
-            copied = Demand(tuple([(self._limits[limit], amount) for limit, amount in demand.needs]))
+            limits = self._limits
+            known = limits.keys() >= {limit for limit, _ in demand.needs}  # not of a claim whose run has ended
+            copied = Demand(tuple([(limits[limit], amount) for limit, amount in demand.needs]) if known else ())
             self._demands[demand] = copied
         return copied
 
@@ -101,9 +103,10 @@ class Twin:
         copied = self._claims.get(claim)
         if copied is None:
             parent = None if claim.parent is None else self.claim(claim.parent)
-            known = all(limit in self._limits for limit, _ in claim.demand.needs)
-            demand = self.demand(claim.demand) if known else Demand(())
+            demand = self.demand(claim.demand)
             copied = Claim(self.party(claim.party), demand, claim.order, claim.owner, parent)
+            copied.seq = claim.age
+            copied = ReturnedClaim(copied, demand) if claim.age != claim.seq else copied
             self._claims[claim] = copied
             copied.state, copied.seq = claim.state, claim.seq
             copied.enqueued_at, copied.granted_at = claim.enqueued_at, claim.granted_at

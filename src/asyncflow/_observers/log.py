@@ -13,13 +13,13 @@ from dataclasses import fields
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncflow.events import Event, OpBlocked, OpEnded, OpStarted, OpUnblocked
+from asyncflow.events import Event, OpBlocked, OpEnded, OpProgress, OpStarted, OpUnblocked, ResourceEvent
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 _STDLIB: Final = logging.getLogger("asyncflow")
-_OF_OPS: Final = (OpBlocked, OpUnblocked, OpStarted, OpEnded)
+_OF_OPS: Final = (OpBlocked, OpUnblocked, OpStarted, OpEnded, OpProgress, ResourceEvent)
 
 
 def enabled() -> int:

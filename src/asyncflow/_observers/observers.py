@@ -24,16 +24,17 @@ class Observers:
 
     Attributes:
         runs: True while somebody wants the events of runs and limits.
-        ops: True while somebody wants those of ops too.
+        ops: True while somebody wants those of ops too, or an op of a live run has hooks.
     """
 
-    __slots__ = ("_errors", "_log_errors", "_observers", "_writes", "ops", "runs")
+    __slots__ = ("_errors", "_hooked", "_log_errors", "_observers", "_writes", "ops", "runs")
 
     def __init__(self) -> None:
         self._observers: list[Observer] = []
         self._errors: dict[int, int] = {}
         self._log_errors = 0
         self._writes = logging.CRITICAL
+        self._hooked = 0
         self.runs = False
         self.ops = False
 
@@ -41,7 +42,12 @@ class Observers:
         """Asks the log anew which events it takes; called once for each run."""
         self._writes = log.enabled() if self._log_errors < TOLERATED_ERRORS else logging.CRITICAL
         self.runs = bool(self._observers) or self._writes <= logging.INFO
-        self.ops = bool(self._observers) or self._writes <= logging.DEBUG
+        self.ops = bool(self._observers) or self._writes <= logging.DEBUG or self._hooked > 0
+
+    def serve_hooks(self, change: int) -> None:
+        """So many more live executions, or fewer, have ops with hooks: these hear of ends where events do."""
+        self._hooked += change
+        self.look()
 
     def add(self, observer: Observer) -> None:
         """From now on `observer` is told every event."""

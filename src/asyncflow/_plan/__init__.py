@@ -6,6 +6,7 @@ pictures. Nothing here waits, reads a clock or calls a user's op.
 
 from asyncflow._plan.freeze import freeze
 from asyncflow._plan.node import MISSING, Fragment, PlanNode, bound, filled
+from asyncflow._plan.picture import shaped
 from asyncflow._plan.plan import Plan
 from asyncflow._plan.rank import Order, item_order, late_order
 from asyncflow._plan.scope import Scope, Shape
@@ -23,4 +24,5 @@ __all__ = [
     "freeze",
     "item_order",
     "late_order",
+    "shaped",
 ]

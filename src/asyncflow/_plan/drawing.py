@@ -220,7 +220,7 @@ def limits(op: OpDefinition | None) -> str:
     """Returns the pools and tags of an op on one line."""
     if op is None:
         return ""
-    pool = op.options.pool
+    pool = op.pool
     parts = ["pool by arguments"] if callable(pool) else [f"{name} ×{n}" if n > 1 else name for name, n in pool or ()]
     parts.extend([f"{key}={value}" for key, value in sorted(op.options.tags.items())])
     return ", ".join(parts)
@@ -237,7 +237,7 @@ def when_known(graph: GraphDefinition | None) -> str:
 
 def first_pool(op: OpDefinition | None) -> str:
     """Returns the pool that gives an op its colour."""
-    pool = op.options.pool if op is not None else ()
+    pool = op.pool if op is not None else ()
     return pool[0][0].partition(":")[0] if pool and not callable(pool) else ""
 
 

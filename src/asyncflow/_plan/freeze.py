@@ -43,7 +43,9 @@ def freeze(wiring: Wiring, *, name: str | None = None) -> Plan:
 
 def freeze_scopes(wiring: Wiring) -> tuple[Scope, ...]:
     """Returns the scopes of what was wired."""
-    return tuple([Scope(s.parent, s.path, s.max_concurrent, tuple(s.tag_limits)) for s in wiring.scopes])
+    return tuple(
+        [Scope(s.parent, s.path, s.max_concurrent, tuple(s.tag_limits), s.op_retry, s.timeout) for s in wiring.scopes]
+    )
 
 
 def freeze_nodes(wired: Sequence[Node], *, output: object, shapes: dict[Shape, int]) -> tuple[PlanNode, ...]:
@@ -112,7 +114,7 @@ def shape_of(scope: int, op: OpDefinition, shapes: dict[Shape, int], known: dict
     number = known.get((scope, id(op)))
     if number is None:
         options = op.options
-        key = Shape(scope, options.pool, tuple(sorted(options.tags.items())), op.mode == "thread")
+        key = Shape(scope, op.pool, tuple(sorted(options.tags.items())), op.mode == "thread")
         number = known[scope, id(op)] = shapes.setdefault(key, len(shapes))
     return number
 
@@ -129,7 +131,8 @@ def freeze_node(node: Node, successors: tuple[int, ...], readers: int, waits_for
             flat = tuple(ids) if len(ids) == len(args) else None
     dynamic = node.fragment is not None
     op = node.op
-    direct = op.fn if op is not None and flat is not None and node.kind is OP and op.mode == "async" else None
+    called = op is not None and flat is not None and node.kind is OP and op.mode == "async" and op.plain
+    direct = op.fn if op is not None and called else None
     return PlanNode(
         node.kind,
         node.key,
@@ -156,7 +159,9 @@ def freeze_node(node: Node, successors: tuple[int, ...], readers: int, waits_for
         node.where,
         direct,
         node.refs,
-        graph=node.graph,
+        0.0,
+        None if op is None else op.options.timeout,
+        node.graph,
     )
 
 

@@ -70,6 +70,7 @@ class PlanNode:
         where: File and line of the call that wired it.
         direct: The coroutine function of an op all of whose arguments are plain results: called without a detour.
         height: The longest way from here to the end, its own part included, scaled to 1 for the longest of all.
+        timeout: Seconds that one attempt may take; None is no limit.
         graph: The graph whose body it is, for BODY nodes.
     """
 
@@ -99,7 +100,13 @@ class PlanNode:
     direct: Callable[..., Any] | None = None
     refs: bool = False
     height: float = 0.0
+    timeout: float | None = None
     graph: GraphDefinition | None = None
+
+    @property
+    def threaded(self) -> bool:
+        """True where its body cannot be cancelled: it runs on a thread."""
+        return self.op is not None and self.op.mode == "thread"
 
     def predecessors(self) -> tuple[int, ...]:
         """Returns the ids of all nodes it waits for, each once."""
@@ -165,8 +172,23 @@ class PlanNode:
             direct=self.direct,
             refs=self.refs,
             height=self.height,
+            timeout=self.timeout,
             graph=self.graph,
         )
+
+
+def judged_nodes(nodes: Sequence[PlanNode], known: dict[int, OpDefinition]) -> tuple[PlanNode, ...]:
+    """Returns copies of nodes whose ops' values are judged, those that maps repeat included; `known` has the ops."""
+    found: list[PlanNode] = []
+    for node in nodes:
+        op, fragment = node.op, node.fragment
+        if op is not None:
+            op = known.get(id(op)) or known.setdefault(id(op), op.as_judged())
+        if fragment is not None:
+            fragment = replace(fragment, nodes=judged_nodes(fragment.nodes, known))
+        changed = op is not None or fragment is not None
+        found.append(replace(node, op=op, fragment=fragment, direct=None) if changed else node)
+    return tuple(found)
 
 
 def filled(key: str, names: Sequence[str]) -> str:

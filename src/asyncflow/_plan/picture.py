@@ -1,7 +1,8 @@
 """What a picture of a plan is made of: boxes, arrows and frames, the same for every format.
 
-Every name passes through `escaped` on its way into a format, and through nothing else. Names come from users, and from
-their data where items are named: they may look like markup, carry control characters, or turn the direction of text.
+Every name passes through `escaped` (in plain text, `shaped`) on its way into a format, and through nothing else. Names
+come from users, and from their data where items are named: they may look like markup, carry control characters, or
+turn the direction of text.
 """
 
 from __future__ import annotations
@@ -118,6 +119,11 @@ def escaped(text: str, mark: str) -> str:
     and marks of direction among it, becomes U+FFFD.
     """
     return "".join([char if char.isalnum() or char in _SAFE else f"{mark}{_number(char)};" for char in text])
+
+
+def shaped(text: str) -> str:
+    """Returns `text` for a terminal or a file: what has no shape of its own becomes U+FFFD."""
+    return "".join([chr(_number(char)) for char in text])
 
 
 def _number(char: str) -> int:

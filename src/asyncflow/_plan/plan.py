@@ -12,16 +12,17 @@ from typing import Any
 
 from asyncflow._authoring import NodeKind, OpDefinition
 from asyncflow._plan.mermaid import mermaid
-from asyncflow._plan.node import PlanNode
+from asyncflow._plan.node import PlanNode, judged_nodes
 from asyncflow._plan.rank import Order, orders
 from asyncflow._plan.scope import Scope, Shape
 from asyncflow._plan.svg import svg
+from asyncflow._plan.text import text
 
 
 class Plan:
     """What a graph will do: nodes, dependencies, demands. Frozen.
 
-    `plan.mermaid()` and `plan.svg()` draw it; notebooks show the drawing by themselves.
+    `plan.text()` tells it, `plan.mermaid()` and `plan.svg()` draw it; notebooks show the drawing by themselves.
 
     Args:
         name: The graph's name.
@@ -112,6 +113,23 @@ class Plan:
         return list(self.scopes)
 
     @cached_property
+    def timed(self) -> bool:
+        """True where a nested graph has a time limit."""
+        return any(scope.timeout is not None for scope in self.scopes)
+
+    @cached_property
+    def hooked(self) -> bool:
+        """True where an op of it has hooks, items of maps included."""
+        parts: list[Sequence[PlanNode]] = [self.nodes]
+        for nodes in parts:
+            for node in nodes:
+                if node.op is not None and node.op.options.hooks is not None:
+                    return True
+                if node.fragment is not None:
+                    parts.append(node.fragment.nodes)
+        return False
+
+    @cached_property
     def missing(self) -> list[int]:
         """For every node, how many nodes must end before it can start. Copied by each run."""
         return [node.waits_for for node in self.nodes]
@@ -139,6 +157,11 @@ class Plan:
         """The id of every shown node by its key."""
         return {node.key: i for i, node in enumerate(self.nodes) if node.shown}
 
+    @cached_property
+    def judged(self) -> tuple[PlanNode, ...]:
+        """The nodes for runs in which the values of ops are judged: the same, but for what is called."""
+        return judged_nodes(self.nodes, {})
+
     def orders(self, shares: Sequence[float]) -> list[Order]:
         """Returns the order of every node, given the summed shares of every shape; the last answer is kept."""
         key = tuple(shares)
@@ -147,6 +170,10 @@ class Plan:
         found = orders(self.nodes, shares)
         object.__setattr__(self, "_orders", (key, found))
         return found
+
+    def text(self) -> str:
+        """Returns the plan as lines of text: every op, what limits it, and what it waits for."""
+        return text(self)
 
     def mermaid(self) -> str:
         """Returns the plan as a Mermaid flowchart."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from asyncflow.options import TagLimit
+from asyncflow.retry import Retry
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,8 @@ class Scope:
         path: What its keys begin with: empty for the graph itself, else `sub`, `sub#2/inner`, `sub[]`.
         max_concurrent: How many of its ops run at once; None is unlimited.
         tag_limits: Its op-tag limits.
+        op_retry: How its ops without a policy of their own are tried again; None: as in the scope around it.
+        timeout: Seconds that its ops may take together; None is no limit.
         late: How many calls of late graphs it lies in, its own included.
     """
 
@@ -23,6 +26,8 @@ class Scope:
     path: str
     max_concurrent: int | None
     tag_limits: tuple[TagLimit, ...]
+    op_retry: Retry | None = None
+    timeout: float | None = None
     late: int = 0
 
     @property

@@ -7,10 +7,12 @@ user's function (steps, truth of a condition, items of a list) is handed to the 
 from asyncflow._scheduler.expansion import expand
 from asyncflow._scheduler.frame import Frame
 from asyncflow._scheduler.late_graph import append_plan, give_result, result_of
+from asyncflow._scheduler.resumption import take_up
 from asyncflow._scheduler.state import (
     BLOCKED,
     CANCELED,
     FAILED,
+    RETRYING,
     RUNNING,
     STATUS,
     SUCCEEDED,
@@ -22,6 +24,7 @@ __all__ = [
     "BLOCKED",
     "CANCELED",
     "FAILED",
+    "RETRYING",
     "RUNNING",
     "STATUS",
     "SUCCEEDED",
@@ -32,4 +35,5 @@ __all__ = [
     "expand",
     "give_result",
     "result_of",
+    "take_up",
 ]

@@ -24,6 +24,7 @@ from asyncflow._scheduler.state import (
     CANCELED,
     FAILED,
     FOLLOWS,
+    RETRYING,
     RUNNING,
     SKIPPED,
     STATUS,
@@ -42,7 +43,7 @@ class Frame:
     """The state of one plan while it runs.
 
     `ready` gathers the ids of ops whose inputs are there, `inline` those of nodes the executor evaluates at once;
-    the caller empties both. `left` counts nodes that have not ended.
+    the caller empties both. `left` counts nodes that have not ended. `kept` has those that succeeded in an earlier run.
     """
 
     __slots__ = (
@@ -56,6 +57,7 @@ class Frame:
         "extra",
         "failures",
         "inline",
+        "kept",
         "left",
         "missing",
         "nodes",
@@ -92,6 +94,7 @@ class Frame:
         self.extra: dict[int, list[int]] = {}
         self.collected: dict[int, list[int]] = {}
         self.expanded: set[int] = set()
+        self.kept: frozenset[int] = frozenset()
 
     def begin(self, inputs: Sequence[Any]) -> None:
         """Starts the frame: gives the inputs their values and finds the roots."""
@@ -150,6 +153,12 @@ class Frame:
     def cancel(self, i: int) -> None:
         """Node `i` was stopped, or will not start any more."""
         self._end(i, CANCELED, tell=False)
+
+    def retry(self, i: int) -> None:
+        """Node `i` raised, and will be started again."""
+        if RETRYING not in FOLLOWS[self.status[i]]:
+            self._refuse(i, RETRYING)
+        self.status[i] = RETRYING
 
     def close(self) -> None:
         """Nothing new starts: every node that waits for inputs is cancelled, and ends are told to nobody any more."""

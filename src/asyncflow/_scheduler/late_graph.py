@@ -18,8 +18,6 @@ from asyncflow.errors import PlanError
 def append_plan(frame: Frame, i: int, plan: Plan, result: int) -> range:
     """Appends the plan of the late graph whose body is node `i`, which still runs; its RESULT node is `result`.
 
-    The inputs of the body are kept to the end of the run: whoever resumes it has to wire the body again.
-
     Returns:
         The ids of the new nodes; those that can start at once are in `frame.ready` and `frame.inline`.
     """
@@ -28,8 +26,6 @@ def append_plan(frame: Frame, i: int, plan: Plan, result: int) -> range:
         return range(first, first)
     frame.own_tables()
     body = frame.nodes[i]
-    for j in body.sources:
-        frame.readers[j] += 1
     ids = range(first, first + len(plan.nodes))
     scopes = [body.scope]
     late = frame.scopes[body.scope].late + 1

@@ -1,9 +1,10 @@
 """The states of a node as small numbers, and which may follow which.
 
     WAITING ──inputs──▶ BLOCKED ──admitted──▶ RUNNING ──▶ SUCCEEDED | FAILED | SKIPPED
-       │                   │                     │
-       └─▶ SKIPPED | ABANDONED                   └─▶ CANCELED
-       └─▶ CANCELED ◀──────┘
+       │                 │   ▲                   │  │
+       │                 │   └───── RETRYING ◀───┘  │
+       ├─▶ SKIPPED | ABANDONED         │            │
+       └─▶ CANCELED ◀────┴─────────────┴────────────┘
 
 Inline nodes (steps, gates, collectors) go from WAITING straight to their end. A final state never changes.
 """
@@ -18,16 +19,18 @@ from asyncflow.results import OpStatus
 WAITING: Final = 0
 BLOCKED: Final = 1
 RUNNING: Final = 2
-SUCCEEDED: Final = 3
-FAILED: Final = 4
-SKIPPED: Final = 5
-ABANDONED: Final = 6
-CANCELED: Final = 7
+RETRYING: Final = 3
+SUCCEEDED: Final = 4
+FAILED: Final = 5
+SKIPPED: Final = 6
+ABANDONED: Final = 7
+CANCELED: Final = 8
 
 STATUS: Final = (
     OpStatus.WAITING,
     OpStatus.BLOCKED,
     OpStatus.RUNNING,
+    OpStatus.RETRYING,
     OpStatus.SUCCEEDED,
     OpStatus.FAILED,
     OpStatus.SKIPPED,
@@ -38,7 +41,8 @@ STATUS: Final = (
 FOLLOWS: Final = (
     frozenset({BLOCKED, RUNNING, SUCCEEDED, FAILED, SKIPPED, ABANDONED, CANCELED}),
     frozenset({RUNNING, FAILED, CANCELED}),
-    frozenset({SUCCEEDED, FAILED, SKIPPED, CANCELED}),
+    frozenset({RETRYING, SUCCEEDED, FAILED, SKIPPED, CANCELED}),
+    frozenset({BLOCKED, FAILED, CANCELED}),
     frozenset[int](),
     frozenset[int](),
     frozenset[int](),

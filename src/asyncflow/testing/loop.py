@@ -116,6 +116,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._now = 0.0
         self._timers_set = 0
         self._order = None if seed is None else random.Random(seed)  # noqa: S311 — an order to try, not a secret
+        self.random = random.Random(0 if seed is None else seed)  # noqa: S311 — jitter of retries: the same in every run
         self._outside = Outside(self)
         self._signals: set[int] = set()
         self._home: int | None = None

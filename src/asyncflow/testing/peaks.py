@@ -23,9 +23,11 @@ def peak(result: RunResult[Any], *, pool: str | None = None) -> int:
         if record.started_at is None or record.ended_at is None:
             continue
         amount = 1 if pool is None else record.needs.get(pool, 0)
-        if amount and record.ended_at > record.started_at:
-            changes.append((record.started_at, 1, amount))
-            changes.append((record.ended_at, 0, -amount))
+        once = ((record.started_at, record.ended_at),)
+        for start, end in [(one.started_at, one.ended_at) for one in record.tries] or once:
+            if amount and end > start:
+                changes.append((start, 1, amount))
+                changes.append((end, 0, -amount))
     held = most = 0
     for _, _, amount in sorted(changes):
         held += amount

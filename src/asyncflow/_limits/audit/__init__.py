@@ -26,7 +26,8 @@ R6  A start of a waiter that is not nested is counted before it takes its units,
     each priority at or above its own that waits there, highest first. *Eligible* are waiters of exactly that priority
     that could ever fit now and do not gather. Counter A, one per limit and priority: the first of them by run
     arrival, order and age (not by share: what was served last would change it all the time) does not fit. Counter B,
-    kept with the waiter so that a pause does not restart it: the oldest of them was passed.
+    kept with the waiter so that a pause does not restart it: the oldest of them was passed. At the bound of B it is
+    ripe: no longer counted as the oldest, and gathering from the end of the round on, if it still waits then.
 R7  Reservations are computed from nothing wherever they are asked for. Gatherers are not preferred among those who
     fit; they just fit.
 R8  A gatherer is announced at the end of the round, if it still waits.

@@ -53,8 +53,8 @@ def count_for_first(hall: Hall, starter: Waiter, limit: Limit, priority: int) ->
 
 
 def count_for_oldest(hall: Hall, starter: Waiter, limit: Limit, priority: int) -> None:
-    """Counter B: somebody else than the oldest starts."""
-    there = eligible(hall, limit, priority)
+    """Counter B: somebody else than the oldest of those that are not ripe yet starts."""
+    there = [waiter for waiter in eligible(hall, limit, priority) if waiter not in hall.ripe]
     if not there:
         return
     oldest = min(there, key=lambda waiter: waiter.main.seq)
@@ -62,4 +62,12 @@ def count_for_oldest(hall: Hall, starter: Waiter, limit: Limit, priority: int) -
         return
     oldest.passed[limit] = oldest.passed.get(limit, 0) + 1
     if oldest.passed[limit] >= hall.max_overtakes:
-        oldest.promoted = hall.number("promotion")
+        hall.ripe.append(oldest)
+
+
+def promote_ripe(hall: Hall) -> None:
+    """Whoever was passed often enough in the round that ends, and still waits, gathers."""
+    for waiter in hall.ripe:
+        if waiter in hall.waiting and waiter in eligible(hall, waiter.needs[0][0], waiter.priority):
+            waiter.promoted = hall.number("promotion")
+    hall.ripe = []

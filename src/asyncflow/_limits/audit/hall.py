@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from asyncflow._limits.audit.books import Books
-from asyncflow._limits.audit.counting import count_start
+from asyncflow._limits.audit.counting import count_start, promote_ripe
 from asyncflow._limits.audit.earmarking import drop_earmark
 from asyncflow._limits.audit.fitting import Way, gatherers, reservations
 from asyncflow._limits.audit.reduction import can_never_fit, missing_loans
@@ -28,6 +28,7 @@ class Hall:
         self.unparking: list[Claim] = []
         self.ended: list[tuple[Group, Limit, int, int]] = []  # since the last round: own units and when granted
         self.passed_first: dict[tuple[Limit, int], int] = {}  # counter A of R6
+        self.ripe: list[Waiter] = []  # passed often enough by counter B in this round
         self.short: dict[Waiter, tuple[Limit, ...]] = {}  # as of the end of the last round
         self.now = 0
         self.round = 0
@@ -255,6 +256,7 @@ class Hall:
 
     def end_round(self) -> list[Waiter]:
         """Notes what is reserved and who is short of what; returns the gatherers to announce."""
+        promote_ripe(self)
         table = reservations(self)
         for limit in self.limits:
             limit.reserved = self.earmarked(limit) + sum(units.get(limit, 0) for _, units in table)

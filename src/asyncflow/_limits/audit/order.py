@@ -50,7 +50,7 @@ def across(hall: Hall, waiter: Waiter) -> tuple[Any, ...]:
 
 def flat(waiter: Waiter) -> tuple[Any, ...]:
     """Returns the key where groups do not count, as behind a pool backend."""
-    return -waiter.priority, waiter.main.order, waiter.main.seq
+    return -waiter.priority, waiter.main.order, waiter.main.age
 
 
 def held_by(hall: Hall, group: Group, limit: Limit) -> int:

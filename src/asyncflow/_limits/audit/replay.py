@@ -133,6 +133,8 @@ class Replay:
         parent = None if data["parent"] is None else self.claims[data["parent"]]
         party = self._parties[data["party"]]
         claim = Claim(party, self._demand(data["needs"]), data["order"], data["claim"], parent)
+        if "age" in data:
+            claim.back_since = self.claims[data["age"]].seq
         self.claims[data["claim"]] = claim
         return claim
 

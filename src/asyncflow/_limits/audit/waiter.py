@@ -99,6 +99,7 @@ class Claim:
     enqueued_at: int | None = None
     granted_at: int | None = None
     holds: dict[Limit, int] = field(default_factory=dict[Limit, int])
+    back_since: int | None = None
     ledger: dict[tuple[Limit, ...], int] = field(default_factory=dict[tuple[Limit, ...], int])
 
     def waits(self) -> dict[str, int]:
@@ -110,6 +111,11 @@ class Claim:
             for place, name in enumerate(names):
                 out[name] = out.get(name, 0) + each + (1 if place < left else 0)
         return {name: amount for name, amount in out.items() if amount}
+
+    @property
+    def age(self) -> int:
+        """Decides between equals in order: its number, or that of the claim whose place it took."""
+        return self.seq if self.back_since is None else self.back_since
 
     def ancestors(self) -> list[Claim]:
         """Returns the claims inside which this one runs, nearest first."""
@@ -211,7 +217,7 @@ class Waiter:
     def inside(self) -> tuple[Any, ...]:
         """Its place inside its group, smaller first."""
         claim = self.main
-        return -claim.party.priority, claim.party.arrival, claim.order, claim.seq
+        return -claim.party.priority, claim.party.arrival, claim.order, claim.age
 
     def asks(self, limit: Limit) -> bool:
         """Says whether it asks for `limit`."""
