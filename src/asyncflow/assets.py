@@ -153,7 +153,7 @@ def define_assets(assets: Iterable[Op[..., Any]], *, name: str, inputs: Iterable
 
     body.__signature__ = inspect.Signature(list(given.values()))  # type: ignore[attr-defined]  # functions may carry one
     body.__annotations__ = {one: p.annotation for one, p in given.items() if p.annotation is not p.empty}
-    definition = define_graph(body, name=name, static=True, options=RunOptions())
+    definition = define_graph(body, name=name, late=False, static=True, options=RunOptions())
     return replace(definition, where=user_place())
 
 

@@ -45,9 +45,10 @@ class OpContext:
 
     @property
     def tags(self) -> Mapping[str, str]:
-        """The op's tags."""
+        """The op's tags; the body of a graph has none."""
         frame, i = self._claim.owner
-        tags: Mapping[str, str] = frame.nodes[i].op.options.tags
+        op = frame.nodes[i].op
+        tags: Mapping[str, str] = MappingProxyType({}) if op is None else op.options.tags
         return tags
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, Self, TypeAlias, TypeVar, overload
 
@@ -227,20 +227,49 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
         return f"<Graph {self.definition.name}>"
 
 
+class LiveGraph(Graph[P, R_co], Generic[P, R_co]):
+    """A graph made of an `async def`: its body is plain async code that awaits `op.run(…)`, and holds no slot.
+
+    What it runs are children: of the same run, limited, traced and keyed. Called in another graph it is a node, whose
+    body runs when its inputs are there.
+    """
+
+    __slots__ = ()
+
+    @property
+    def fn(self) -> Callable[P, Coroutine[Any, Any, R_co]]:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]  # plain code, as it was written
+        """The plain function. The ops that it runs then are runs of their own."""
+        function: Callable[P, Coroutine[Any, Any, R_co]] = plain(self)
+        return function
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
+    @overload
+    def __get__(
+        self: Callable[Concatenate[S, Q], R], instance: S, owner: type[Any] | None = None
+    ) -> LiveGraph[Q, R]: ...
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
+        return self.bound_in(instance, owner)
+
+
 class GraphDecorator(Protocol):
     """What `@graph(…)` is: makes a graph of a function."""
 
-    def __call__(self, fn: Callable[P, R], /) -> Graph[P, R]:
-        """Returns the graph."""
-        ...
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> LiveGraph[P, R]: ...  # pyright: ignore[reportOverlappingOverload]  # the first that fits is meant
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Graph[P, R]: ...
 
 
+@overload
+def graph(fn: Callable[P, Coroutine[Any, Any, R]], /) -> LiveGraph[P, R]: ...  # pyright: ignore[reportOverlappingOverload]  # the first that fits is meant
 @overload
 def graph(fn: Callable[P, R], /) -> Graph[P, R]: ...
 @overload
 def graph(
     *,
     static: bool = False,
+    late: bool = False,
     name: str | None = None,
     max_concurrent: int | None = None,
     tag_concurrency_limits: Sequence[TagLimit] = (),
@@ -265,6 +294,7 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
     /,
     *,
     static: bool = False,
+    late: bool = False,
     name: str | None = None,
     max_concurrent: int | None = None,
     tag_concurrency_limits: Sequence[TagLimit] = (),
@@ -290,8 +320,11 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
     `if` and `for` over inputs are fine; for results there are `each`, `when` and `apply`.
 
     Args:
-        fn: The function. Equal inputs must wire an equal plan, so keep it pure.
+        fn: The function. Equal inputs must wire an equal plan, so keep it pure. The body of an `async def` is not
+            wired but run, as plain code that awaits `op.run(…)`.
         static: True wires it once, at first use, with promises for its inputs too: for hot paths and very large plans.
+        late: True makes it a node where it is called in another graph: it is wired when its inputs are there, so its
+            body may look at them. Where it is run itself it is a plain graph.
         name: What its keys begin with, instead of the function's name.
         max_concurrent: How many of its ops run at once; None is unlimited, 0 paused.
         tag_concurrency_limits: Limits on its ops by their tags.
@@ -353,8 +386,9 @@ def graph(  # noqa: PLR0913 — all by name, each an option of its own
     )
 
     def decorate(function: Callable[..., Any]) -> Graph[..., Any]:
-        definition = define_graph(function, name=name, static=static, options=options)
+        definition = define_graph(function, name=name, static=static, late=late, options=options)
         bound_to = None if deployment is None else check_deployment(deployment, who="@graph(deployment=…)")
-        return Graph[..., Any](definition, deployment=bound_to)
+        kind = LiveGraph[..., Any] if definition.live else Graph[..., Any]
+        return kind(definition, deployment=bound_to)
 
     return decorate if fn is None else decorate(fn)

@@ -48,6 +48,7 @@ class RunView(NamedTuple):
         running: How many of its ops run.
         blocked: How many wait for limits.
         retrying: How many wait to be tried again.
+        bodies: How many bodies of live graphs run in it; they hold nothing.
     """
 
     run_id: str
@@ -61,14 +62,16 @@ class RunView(NamedTuple):
     running: int
     blocked: int
     retrying: int = 0
+    bodies: int = 0
 
 
 def run_view(run: RunState) -> RunView:
     """Returns where a run stands."""
     if run.status is RunStatus.QUEUED:
         return queued_view(run, run.party.priority)
-    running = sum([execution.count(OpStatus.RUNNING) for execution in run.executions])
+    begun = sum([execution.count(OpStatus.RUNNING) for execution in run.executions])
     retrying = sum([execution.count(OpStatus.RETRYING) for execution in run.executions])
+    bodies = sum([frame.runs_live(i) for frame, i in [claim.owner for claim in run.suspended]])
     return RunView(
         run_id=run.id,
         graph=run.graph,
@@ -78,9 +81,10 @@ def run_view(run: RunState) -> RunView:
         tags=MappingProxyType(run.tags),
         queued_at=run.queued_at,
         started_at=run.started_at,
-        running=running,
-        blocked=sum([execution.open for execution in run.executions]) - running - retrying,
+        running=begun - bodies,
+        blocked=sum([execution.open for execution in run.executions]) - begun - retrying,
         retrying=retrying,
+        bodies=bodies,
     )
 
 
@@ -173,9 +177,19 @@ def explain_op(engine: Engine, run: RunState, op_key: object) -> Explanation:
                 return Explanation(status, (), (told_delay(engine, execution.trials[i].until),))
             if run.status is RunStatus.QUEUED and status is OpStatus.WAITING and not node.waits_for:
                 return explain_run(engine, run)
-            before = tuple([f"the end of {execution.key(j)}" for j in execution.awaited(i)])
-            return Explanation(status, (), before if status is OpStatus.WAITING else ())
+            return explain_not_blocked(execution, i, status)
     raise ConfigurationError(f"run {run.id} of {run.graph} has no op {op_key!r:.220}{did_you_mean(op_key, keys)}")
+
+
+def explain_not_blocked(execution: Execution, i: int, status: OpStatus) -> Explanation:
+    """Tells what a node waits for that waits for no limit."""
+    if execution.runs_live(i):
+        return Explanation(status, (), tuple([f"the end of {key}" for key in execution.inside(i)]))
+    if execution.runs_late(i):  # it was wired, and its result is not there yet
+        status, i = OpStatus.RUNNING, execution.unlisted[i]
+    elif status is not OpStatus.WAITING:
+        return Explanation(status, (), ())
+    return Explanation(status, (), tuple([f"the end of {execution.key(j)}" for j in execution.awaited(i)]))
 
 
 def told_delay(engine: Engine, until: float) -> str:

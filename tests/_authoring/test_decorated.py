@@ -118,13 +118,9 @@ async def test_an_awaited_coroutine() -> None:
 
 
 def test_what_is_not_built_yet_says_so() -> None:
-    """Live graphs and processes are for later versions."""
-    with pytest.raises(ConfigurationError, match=r"async def: live graphs are not built yet in this version"):
-        graph(coroutine_function)
+    """Processes are for later versions."""
     with pytest.raises(ConfigurationError, match=r"'process', which is not built yet in this version"):
         op(runs_in="process")(function)
-    with pytest.raises(TypeError, match="late"):
-        graph(late=True)
 
 
 @pytest.mark.parametrize(

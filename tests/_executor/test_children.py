@@ -178,3 +178,38 @@ def test_a_failing_child_is_the_parents_to_handle() -> None:
     result = run_virtual(one.try_run)
     assert (result.status, result.output) == (RunStatus.SUCCEEDED, 5)
     assert result.ops["catches/fails"].status.value == "FAILED"
+
+
+def test_a_cancelled_op_does_not_spin_over_what_it_gathers() -> None:
+    """`gather` and `TaskGroup` in an op that is cancelled, over children that clean up for long: time goes on."""
+    import asyncio
+
+    @op
+    async def careful() -> None:
+        try:
+            await anyio.sleep(9)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(2)
+
+    @op(pool="db")
+    async def gathers() -> None:
+        await asyncio.gather(careful.run(), careful.run())
+
+    @op(pool="db")
+    async def groups() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(careful.run())
+            group.create_task(careful.run())
+
+    async def main(which) -> tuple[str, float, list[str]]:
+        prod = deployment()
+        async with prod:
+            run = which.on(prod).start()
+            await anyio.sleep(1)
+            await run.cancel()
+            result = await run.result()
+            return result.status.value, result.seconds, [limit.name for limit in prod.snapshot().limits if limit.held]
+
+    for which in (gathers, groups):
+        assert run_virtual(main, which) == ("CANCELED", 3.0, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
@@ -19,12 +20,20 @@ class StepCounter:
     def factory(
         self, loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **kwargs: Any
     ) -> asyncio.Task[Any]:
-        return asyncio.Task(_stepped(coroutine, self.tick), loop=loop, **kwargs)
+        task = asyncio.Task(_stepped(coroutine, self.tick), loop=loop, **kwargs)
+        task.add_done_callback(lambda _: close_unstarted(coroutine))
+        return task
 
     def tick(self) -> None:
         self.steps += 1
         if self.steps in self.act_at:
             self.act()
+
+
+def close_unstarted(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Closes what a task was cancelled before: there the cancellation went to the coroutine around it."""
+    if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+        coroutine.close()
 
 
 async def _stepped(coroutine: Coroutine[Any, Any, Any], tick: Callable[[], None]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import anyio
 import pytest
@@ -107,6 +108,37 @@ def static(x: int) -> int:
     return nap(quick(x))
 
 
+@graph(late=True, max_concurrent=2)
+def steps(n: int) -> int:
+    return nap(careful(n)) if n > 1 else steps(quick(n + 1))
+
+
+@graph
+def late() -> list[int]:
+    return [steps(nap(0)), *[apply(sum, each(steps, listed(2)))]]
+
+
+@graph(max_concurrent=2)
+async def live() -> int:
+    with contextlib.suppress(ValueError):
+        await failing.run(1)
+    async with anyio.create_task_group() as group:
+        group.start_soon(nap.run, 1)
+        group.start_soon(late.run)
+    return await careful.run(2)
+
+
+@graph
+async def body(n: int) -> int:
+    values = await asyncio.gather(nap.run(n), quick.run(n), careful.run(n))
+    return sum(values)
+
+
+@graph
+def bodies() -> list[int]:
+    return [apply(sum, each(body, listed(2))), parent(body(quick(1)))]
+
+
 @op(pool="p", retry=Retry(max_retries=2, delay=0.25, backoff="linear"))
 async def shaky(x: int) -> int:
     await nap.run(x)
@@ -173,6 +205,9 @@ KINDS = [
     timed,
     hooked,
     again,
+    late,
+    live,
+    bodies,
 ]
 
 
@@ -206,7 +241,9 @@ def test_a_cancellation_before_any_step_leaves_nothing_behind(kind) -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [wide, children, mapped, retried, timed, hooked, again], ids=lambda kind: kind.definition.name
+    "kind",
+    [wide, children, mapped, retried, timed, hooked, again, late, live, bodies],
+    ids=lambda kind: kind.definition.name,
 )
 def test_a_second_cancellation_during_clean_up_leaves_nothing_behind(kind) -> None:
     """For pairs n < m: cancel before step n and again before step m."""

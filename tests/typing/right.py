@@ -171,6 +171,54 @@ def options_keep_the_signature(url: str) -> int:
     return total([count(page), count(again)])
 
 
+# ── late and live graphs ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@graph(late=True)
+def deep(page: Page, factor: int = 1) -> int:
+    return count(page, factor) if page.size > 3 else 0
+
+
+@graph
+async def agent(start: str, *, most: int = 3) -> int:
+    page = await fetch.run(start)
+    assert_type(page, Page)
+    words = await deep.run(page)
+    assert_type(words, int)
+    return most
+
+
+@graph(max_concurrent=2, tag_concurrency_limits=[TagLimit("kind", limit=1)])
+async def limited(start: str) -> Report:
+    return Report(await agent.run(start), "")
+
+
+@graph
+def around(urls: list[str]) -> list[int]:
+    page = fetch(urls[0])
+    assert_type(deep(page, factor=2), int)
+    assert_type(each(deep, each(fetch, urls)), list[int])
+    assert_type(deep.settled(page), Outcome[int])
+    assert_type(agent(urls[0], most=2), int)
+    assert_type(each(agent, urls, most=2), list[int])
+    assert_type(agent.settled(urls[0]), Outcome[int])
+    assert_type(agent.options(max_concurrent=2, name="a").after(page)(urls[0]), int)
+    return [limited(urls[0]).words, when(deep(page) > 3, lambda: agent("a"), lambda: 0)]
+
+
+async def doors_of_live_graphs(prod: Deployment) -> None:
+    assert_type(await agent.run("a", most=1), int)
+    assert_type(await agent.try_run("a"), RunResult[int])
+    live: Run[int] = agent.start("a")
+    assert_type(await live, int)
+    assert_type(await agent.start("a"), int)
+    assert_type(await agent.fn("a"), int)
+    assert_type(agent.plan("a"), Plan)
+    assert_type(await limited.on(prod).run("a"), Report)
+    assert_type(await deep.run(Page("", "", 1)), int)
+    assert_type(deep.fn(Page("", "", 1)), int)
+
+
 class Loader:
     """Ops and graphs may be methods."""
 
@@ -184,6 +232,10 @@ class Loader:
     @op(pool="disk")
     def read(self, key: str) -> int:
         return len(key)
+
+    @graph
+    async def steps(self, key: str) -> int:
+        return (await self.load.run(key)).size
 
     @graph
     def both(self, key: str) -> int:
@@ -284,6 +336,8 @@ async def doors(prod: Deployment, loader: Loader) -> None:
     assert_type(await loader.load.run("a", depth=1), Page)
     assert_type(await loader.both.run("a"), int)
     assert_type(await loader.both.start("a"), int)
+    assert_type(await loader.steps.run("a"), int)
+    assert_type(await loader.steps.fn("a"), int)
     assert_type(await loader.load.fn("a"), Page)
     assert_type((await crawl.try_run(["a"])).output, Report | None)
 

@@ -165,6 +165,42 @@ def results(url: str) -> str:
     return count(fetch(url))  # error
 
 
+@graph(late="yes")  # error
+def bad_late(url: str) -> str:
+    return url
+
+
+@graph(late=True)
+def deep(page: Page) -> int:
+    return count(page) if page.size > 3 else 0
+
+
+@graph
+async def agent(start: str, *, most: int = 3) -> int:
+    await deep.run(start)  # error
+    text: str = await deep.run(await fetch.run(start))  # error
+    return await fetch.run(start)  # error
+
+
+@graph
+def later(url: str) -> int:
+    deep(url)  # error
+    deep(fetch(url), 2)  # error
+    each(deep, [url])  # error
+    agent(3)  # error
+    agent(url, mots=3)  # error
+    each(agent, [1, 2])  # error
+    page: Page = agent(url)  # error
+    return agent.settled(url)  # error
+
+
+async def bodies() -> None:
+    await agent.run(3)  # error
+    text: str = await agent.run("a")  # error
+    number: int = agent.fn("a")  # error
+    value: int = agent.start("a")  # error
+
+
 @graph
 def maps(urls: list[str], numbers: list[int]) -> None:
     each(fetch, numbers)  # error

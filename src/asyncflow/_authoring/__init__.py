@@ -10,6 +10,7 @@ from asyncflow._authoring.callee import Callee, SettledCallee
 from asyncflow._authoring.clause import Clause, parse_clauses
 from asyncflow._authoring.definition import GraphDefinition, OpDefinition, define_graph, define_op
 from asyncflow._authoring.each import each
+from asyncflow._authoring.graph_node import refuse_too_deep, wire_late
 from asyncflow._authoring.items import check_map_key, item_names
 from asyncflow._authoring.node import Fragment, Node, NodeKind, Ref, Scope
 from asyncflow._authoring.place import told, user_place
@@ -67,12 +68,14 @@ __all__ = [
     "parse_clauses",
     "pools_of",
     "provider_name",
+    "refuse_too_deep",
     "select",
     "told",
     "use",
     "user_place",
     "when",
     "wire_graph",
+    "wire_late",
     "wire_op",
     "wire_open",
 ]

@@ -48,7 +48,7 @@ def check_function(thing: object, decorator: Literal["op", "graph"]) -> Callable
     Raises:
         ConfigurationError: telling what it is and what to write.
     """
-    problem = _no_function(thing, decorator) or _wrong_function(thing, decorator)
+    problem = _no_function(thing, decorator) or _wrong_function(thing)
     if problem is not None:
         raise ConfigurationError(f"@{decorator} {problem}")
     if not callable(thing):
@@ -88,7 +88,7 @@ def _no_function(thing: Any, decorator: str) -> str | None:  # noqa: ANN401 — 
     return None
 
 
-def _wrong_function(thing: object, decorator: str) -> str | None:
+def _wrong_function(thing: object) -> str | None:
     """Returns what is wrong with a function of a kind that cannot be used."""
     name = _name(thing)
     if not callable(thing):
@@ -101,8 +101,6 @@ def _wrong_function(thing: object, decorator: str) -> str | None:
         return f"is on {name}, a generator, and gives one value; return a list"
     if not isinstance(getattr(thing, "__name__", None), str):
         return f"takes a function, and this is an object of type {type(thing).__name__}; {_def(thing)}"
-    if decorator == "graph" and inspect.iscoroutinefunction(thing):
-        return f"is on {name}, an async def: live graphs are not built yet in this version; write a `def` without await"
     return None
 
 

@@ -14,7 +14,7 @@ from asyncflow._authoring.place import NOWHERE, Place, user_frame
 from asyncflow._authoring.resource import Needs, added, check_needs, pools_of, resources_of
 from asyncflow._authoring.signature import Signature, names_nearby
 from asyncflow.errors import ConfigurationError, did_you_mean
-from asyncflow.options import UNSET, OpOptions, PoolNeeds, RunOptions, Unset
+from asyncflow.options import UNSET, OpOptions, PoolNeeds, RunOptions, Unset, check_flag
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -177,6 +177,8 @@ class GraphDefinition:
         where: File and line of the function.
         of_run: The names of the options it has that hold for the outermost run only.
         binds: What it is called with first where it stands in a class.
+        late: True where a call of it is a node, which wires when its inputs are there.
+        live: True for an `async def`: a call of it is a node, whose body runs as it is.
     """
 
     name: str
@@ -188,6 +190,8 @@ class GraphDefinition:
     where: Place
     of_run: tuple[str, ...]
     binds: Binding = "instance"
+    late: bool = False
+    live: bool = False
 
     def changed(self, *, name: str | Unset, options: RunOptions) -> Self:
         """Returns a copy with other options, and another name where one is given."""
@@ -216,14 +220,13 @@ def _of_run(options: RunOptions) -> tuple[str, ...]:
     return tuple([name for name in _OF_RUN if getattr(options, name) != getattr(_DEFAULTS, name)])
 
 
-def define_graph(fn: object, *, name: str | None, static: object, options: RunOptions) -> GraphDefinition:
+def define_graph(fn: object, *, name: str | None, static: object, late: object, options: RunOptions) -> GraphDefinition:
     """Returns the definition of a graph.
 
     Raises:
         ConfigurationError: for something that cannot be a graph, telling what to write.
     """
-    if not isinstance(static, bool):
-        raise ConfigurationError(f"static must be True or False, not {type(static).__name__}")
+    is_static, is_late = check_flag(static, field="static"), check_flag(late, field="late")
     inner, binds = unwrapped(fn)
     function = check_function(inner, "graph")
     called = getattr(function, "__name__", "") if name is None else name
@@ -234,14 +237,27 @@ def define_graph(fn: object, *, name: str | None, static: object, options: RunOp
             " give the parameter to the ops that need it"
         )
     signature = _signature_of(function)
-    if static and (signature.rest >= 0 or signature.keyworded >= 0):
+    live = inspect.iscoroutinefunction(function)
+    if is_static and is_late:
+        raise ConfigurationError(
+            f"@graph(static=True, late=True) is on {checked}: a static graph is wired once, before any input is known,"
+            " a late one each time its inputs are there; keep one of the two"
+        )
+    if live and (is_static or is_late):
+        raise ConfigurationError(
+            f"@graph({'static' if is_static else 'late'}=True) is on {checked}, an async def: its body runs when its"
+            " inputs are there and wires nothing; leave the option out, or write a `def` without await"
+        )
+    if is_static and (signature.rest >= 0 or signature.keyworded >= 0):
         raise ConfigurationError(
             f"@graph(static=True) is on {checked}{signature}: it is wired before its inputs are known, so their number"
             " must be fixed; take a list or a dict instead"
         )
     inputs = InputCheck(checked, signature)
     where, of_run = _where(function), _of_run(options)
-    return GraphDefinition(checked, function, static, signature, inputs, options, where, of_run, binds)
+    return GraphDefinition(
+        checked, function, is_static, signature, inputs, options, where, of_run, binds, is_late, live
+    )
 
 
 def _signature_of(function: Callable[..., Any]) -> Signature:

@@ -8,6 +8,7 @@ from asyncflow._authoring.body import run_body
 from asyncflow._authoring.callee import Callee
 from asyncflow._authoring.clause import Clause
 from asyncflow._authoring.definition import GraphDefinition
+from asyncflow._authoring.graph_node import record_body
 from asyncflow._authoring.order import ordered_after
 from asyncflow._authoring.place import Place, told
 from asyncflow._authoring.promise import Promise
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def record_graph(
     wiring: Wiring, callee: Callee, args: tuple[Any, ...], kwargs: dict[str, Any], *, key: str, where: Place
 ) -> Any:  # noqa: ANN401 — what the body returned
-    """Wires the body of a graph in place and returns what it returned.
+    """Wires the body of a graph in place and returns what it returned; of a late or live one, records the node.
 
     Raises:
         PlanError: for arguments it cannot take, options that belong to the outermost run, or a call without end.
@@ -38,6 +39,8 @@ def record_graph(
     definition.signature.check(args, kwargs, who=who, where=where)
     args, kwargs = definition.inputs.values(args, kwargs, nested=True)
     after = ordered_after(wiring, callee.order, who=who, where=where) if callee.order else ()
+    if definition.late or definition.live:
+        return record_body(wiring, definition, args, kwargs, key=key, after=after, where=where)
     start = len(wiring.nodes)
     outer = wiring.site
     wiring.site = Site(

@@ -15,7 +15,7 @@ from asyncflow.options import TagLimit
 from asyncflow.retry import Retry
 
 if TYPE_CHECKING:
-    from asyncflow._authoring.definition import OpDefinition
+    from asyncflow._authoring.definition import GraphDefinition, OpDefinition
     from asyncflow._authoring.hint import Hint
     from asyncflow._authoring.wiring import Wiring
 
@@ -43,6 +43,10 @@ class NodeKind(IntEnum):
     """The result of a `when`."""
     OUTCOME = 9
     """How a settled call ended."""
+    BODY = 10
+    """The body of a late graph, which wires when its inputs are there, or of a live one. Holds nothing."""
+    RESULT = 11
+    """The result of a late graph."""
 
 
 class Ref:
@@ -94,6 +98,7 @@ class Node:
         fragment: What a MAP node repeats.
         items: Id of the node that gives a MAP node its list, or -1.
         chained: True where that node is a map too, so that items flow one by one.
+        graph: The graph, for BODY nodes.
     """
 
     kind: NodeKind
@@ -116,6 +121,7 @@ class Node:
     fragment: Fragment | None = None
     items: int = -1
     chained: bool = False
+    graph: GraphDefinition | None = None
 
     def __repr__(self) -> str:
         return f"<Node {self.kind.name} {self.key} sources={self.sources}>"

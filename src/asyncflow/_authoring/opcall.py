@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asyncflow._authoring.arguments import absorb, absorbed
 from asyncflow._authoring.callee import Callee
-from asyncflow._authoring.definition import OpDefinition
+from asyncflow._authoring.definition import GraphDefinition, OpDefinition
 from asyncflow._authoring.hidden import LEAVES
 from asyncflow._authoring.hint import Hint, disproves
 from asyncflow._authoring.node import Node, NodeKind
@@ -88,7 +88,9 @@ def called(wiring: Wiring, definition: OpDefinition) -> str:
     return f"{wiring.graph_name}/{wiring.site.prefix}{definition.name}"
 
 
-def compare_promise(promise: Promise, definition: OpDefinition, i: int, *, who: str, where: Place) -> None:
+def compare_promise(
+    promise: Promise, definition: OpDefinition | GraphDefinition, i: int, *, who: str, where: Place
+) -> None:
     """Compares what is known of a result with the parameter that takes it.
 
     Raises:
@@ -99,7 +101,7 @@ def compare_promise(promise: Promise, definition: OpDefinition, i: int, *, who: 
         compare(gives, definition, i, who=who, where=where)
 
 
-def compare(gives: Hint, definition: OpDefinition, i: int, *, who: str, where: Place) -> None:
+def compare(gives: Hint, definition: OpDefinition | GraphDefinition, i: int, *, who: str, where: Place) -> None:
     """Refuses a result that cannot be what a parameter takes; remembers one that can.
 
     Raises:

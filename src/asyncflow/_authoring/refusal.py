@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from asyncflow._authoring.promise import Promise
     from asyncflow._authoring.wiring import Wiring
 
-LATE: Final = "`@graph(late=True)`, which wires a body once its inputs are there, is not built yet in this version"
+LATE: Final = "a graph with `@graph(late=True)` is wired when its inputs are there, and may look at them"
 
 HINTS: Final = {
     "bool": "write `when(condition, lambda: …, lambda: …)` to choose a branch, `&` and `|` between conditions,"

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from asyncflow._authoring.arguments import absorbed
 from asyncflow._authoring.body import run_body
 from asyncflow._authoring.callee import Callee
 from asyncflow._authoring.definition import GraphDefinition, OpDefinition
 from asyncflow._authoring.node import Node, NodeKind, Ref, Scope
+from asyncflow._authoring.output import kept
 from asyncflow._authoring.place import told, user_place
 from asyncflow._authoring.promise import Promise
 from asyncflow._authoring.refusal import described
-from asyncflow._authoring.step import same
 from asyncflow._authoring.unused import warn_of_unused
 from asyncflow._authoring.wiring import Wiring
 from asyncflow.errors import PlanError, TracingError
+
+THE_BODY: Final = "(body)"
+"""The key of the body of a live graph that is run, whose keys leave out its name."""
 
 _MANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
@@ -121,7 +123,7 @@ def _wired(
     missing: list[inspect.Parameter] | tuple[()],
     deployment: object,
 ) -> Wiring:
-    """Runs the body with these inputs, and a promise for each of the missing ones."""
+    """Runs the body with these inputs, and a promise for each of the missing ones; records that of a live graph."""
     wiring = Wiring(definition.name, static=definition.static, deployment=deployment)
     options = definition.options
     wiring.scopes[0] = Scope(None, "", options.max_concurrent, options.tag_concurrency_limits)
@@ -133,22 +135,33 @@ def _wired(
                 args = (*args, promise)
             else:
                 kwargs = {**kwargs, parameter.name: promise}
-        output = run_body(wiring, definition, args, kwargs, definition.where)
-        wiring.output = _kept(wiring, definition, output)
+        if definition.live:
+            output = _only_body(wiring, definition, args, kwargs)
+        else:
+            output = run_body(wiring, definition, args, kwargs, definition.where)
+        wiring.output = kept(wiring, definition, output)
     warn_of_unused(wiring)
     return wiring
 
 
-def _kept(wiring: Wiring, definition: GraphDefinition, output: Any) -> Any:  # noqa: ANN401 — what the body returned
-    """Returns what the body returned as a reference where it is a promise or holds some."""
-    taken = absorbed(wiring, (output,), None, who=f"the output of {definition.name}", where=definition.where)
-    if type(output) is Promise or not taken.sources:
-        return taken.args[0]
+def _only_body(wiring: Wiring, definition: GraphDefinition, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Promise:
+    """Records the one node that the plan of a live graph has: its body. What it will run is known when it runs."""
+    inputs: dict[int, None] = {}
+    values = [_input(value, inputs) for value in args]
+    named = {name: _input(value, inputs) for name, value in kwargs.items()}
     node = Node(
-        NodeKind.STEP, wiring.key("(output)"), fn=same, args=taken.args, refs=taken.refs, sources=taken.sources,
-        where=definition.where,
+        NodeKind.BODY, THE_BODY, args=tuple(values), kwargs=named or None, sources=tuple(inputs), shown=True,
+        where=definition.where, gives=definition.signature.resolve().returns, graph=definition,
     )  # fmt: skip
-    return wiring.add(node).ref__
+    return wiring.add(node)
+
+
+def _input(value: Any, inputs: dict[int, None]) -> Any:  # noqa: ANN401 — any input
+    """Returns a given input as it is, and the reference of one that is missing."""
+    if type(value) is not Promise:
+        return value
+    inputs[value.ref__.id] = None
+    return value.ref__
 
 
 def _graph_of(callee: Callee) -> GraphDefinition:

@@ -112,6 +112,8 @@ class _Part:
         for i in sorted(self.chosen):
             full = [name for name in outer_maps(nodes[i].key) if name in lists and layers[name] == mine[name]]
             place = lists[full[0]] if full else i
+            if place + 1 < len(nodes) and nodes[place + 1].kind is NodeKind.RESULT:  # it stands behind its body
+                place += 1
             place = (self._outcomes(place) or [place])[-1]
             found.setdefault(place, Unit(_called(nodes[place]), place))
         return list(found.values())

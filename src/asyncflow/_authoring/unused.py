@@ -12,7 +12,9 @@ from asyncflow._authoring.step import is_end
 if TYPE_CHECKING:
     from asyncflow._authoring.wiring import Wiring
 
-_RESULTS: Final = frozenset({NodeKind.OP, NodeKind.COLLECT, NodeKind.MAP, NodeKind.OUTCOME})
+_RESULTS: Final = frozenset(
+    {NodeKind.OP, NodeKind.COLLECT, NodeKind.MAP, NodeKind.OUTCOME, NodeKind.BODY, NodeKind.RESULT}
+)
 _said: dict[Any, Any] = {}
 
 

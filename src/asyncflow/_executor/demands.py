@@ -166,8 +166,8 @@ def own_demand(engine: Engine, frame: Execution, i: int) -> Demand:
     """Returns the demand of an op that no shape of the plan has: a map appended it, or a function names its pools."""
     node = frame.nodes[i]
     op = node.op
-    if op is None:
-        raise ConfigurationError(f"{frame.key(i)} is no op; this is a defect of asyncflow")
+    if op is None:  # the body of a graph
+        return engine.core.demand(())
     pool = op.options.pool
     tags = dict(op.options.tags)
     threaded = op.mode == "thread"

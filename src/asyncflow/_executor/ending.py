@@ -51,8 +51,8 @@ def settle(engine: Engine, frame: Execution) -> None:
         frame.close_times()
     run = frame.run
     run.executions.remove(frame)
-    if frame.hooking is not None and frame.plan.hooked:
-        engine.observers.serve_hooks(-1)
+    if frame.hooking is not None:
+        frame.hooking.close()
     if not engine.broken:
         for limit in frame.own_limits():
             engine.core.drop(limit)
@@ -278,9 +278,11 @@ def give_up(engine: Engine, frame: Execution, error: BaseException) -> None:
 async def end_children(engine: Engine, claim: Claim, *, cancel: bool) -> None:
     """An op's body has ended before its children: waits for them, after cancelling them where the body raised."""
     frame, _ = claim.owner
-    for child in tuple(frame.run.children.get(claim, ())):
+    while children := frame.run.children.get(claim):  # tasks that the body left behind may start more
+        child = children[0]
         if cancel:
-            stop_execution(engine, child)
+            for other in tuple(children):
+                stop_execution(engine, other)
         await outlast(engine, child)
 
 
@@ -301,9 +303,22 @@ async def wait(engine: Engine, frame: Execution) -> Execution:
         raise
     except BaseException:
         stop_for_caller(engine, frame)
-        await outlast(engine, frame)
+        if not left_to_parent(frame):
+            await outlast(engine, frame, insist=frame.parent is None)
         raise
     return frame.latest
+
+
+def left_to_parent(frame: Execution) -> bool:
+    """Returns whether a child that is stopped is waited for by the end of its parent, and not by who awaits it.
+
+    The parent is being cancelled, and a task that its body started awaits the child. The scope of the body delivers
+    the cancellation in every turn until the body is through, and the body awaits that task: it would spin meanwhile.
+    """
+    if frame.parent is None or not frame.parent.owner[0].closed:
+        return False
+    suspended = frame.run.suspended.get(frame.parent)
+    return suspended is not None and suspended.task is not asyncio.current_task()
 
 
 def stop_for_caller(engine: Engine, frame: Execution) -> None:
@@ -314,8 +329,15 @@ def stop_for_caller(engine: Engine, frame: Execution) -> None:
         stop_execution(engine, frame)
 
 
-async def outlast(engine: Engine, frame: Execution) -> None:
-    """Waits for the end of an execution whatever happens to the one who waits."""
+async def outlast(engine: Engine, frame: Execution, *, insist: bool = True) -> None:
+    """Waits for the end of an execution whatever happens to the one who waits.
+
+    Args:
+        engine: Where it runs.
+        frame: The execution.
+        insist: False gives up at a further native cancellation, which passes shields. That is for children: the end of
+            their parent waits for them in any case, and `asyncio.gather` in a cancelled scope cancels in every turn.
+    """
     interrupted: asyncio.CancelledError | None = None
     with CancelScope(shield=True):
         while not frame.latest.finished:
@@ -324,6 +346,8 @@ async def outlast(engine: Engine, frame: Execution) -> None:
             try:
                 await waiter
             except asyncio.CancelledError as error:  # a native cancel passes shields; it is raised when all is back
+                if not insist:
+                    raise
                 interrupted = error
     if interrupted is not None:
         raise interrupted

@@ -13,10 +13,11 @@ from collections import deque
 from collections.abc import Sequence
 from contextvars import Context
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 from asyncflow._executor import ending, run_queue
 from asyncflow._executor.block import Block
+from asyncflow._executor.body import refuse_body_too_deep
 from asyncflow._executor.demands import demand_of, limits_of, resolve, run_pools
 from asyncflow._executor.deployment_state import DeploymentState
 from asyncflow._executor.execution import Execution
@@ -38,6 +39,9 @@ from asyncflow._scheduler import BLOCKED
 from asyncflow.errors import ConfigurationError, DeadlockError, RunRejected
 from asyncflow.ids import new_run_id
 from asyncflow.options import RunOptions
+
+MOST_AHEAD: Final = 16
+"""Starts that are due already, from which on a body does not go ahead of the next round."""
 
 
 class Engine:
@@ -131,6 +135,8 @@ class Engine:
         run.pools = run_pools(home, plan)
         run.root = Execution(plan, run, context=context, parent=None, order=(), prefix="", limits=limits)
         run.root.default_retry = options.op_retry
+        if plan.live:
+            run.root.unlisted[0] = 0
         resolve(self, run.root)
         run_queue.heed_conflicts(self, run)
         self.runs[run_id] = run
@@ -152,10 +158,12 @@ class Engine:
     def launch_child(
         self, plan: Plan, inputs: Sequence[Any], *, options: RunOptions, context: Context, parent: Claim, single: bool
     ) -> Execution:
-        """Starts a child of a running op: same run, same limits; keys begin with the op's.
+        """Starts a child of a running op or live body: same run, same limits; keys begin with the op's.
 
         Raises:
             ConfigurationError: for options that only a run of its own can have.
+            DemandError: where an op asks for more than a limit can ever give; nothing was started.
+            PlanError: for a live graph inside too many others; nothing was started.
         """
         for name in ("resume_from", "retry", "conflict_key", "singleton", "wait_timeout"):
             if getattr(options, name):
@@ -172,10 +180,14 @@ class Engine:
             rules=options.tag_concurrency_limits,
             path=outer.key(i),
         )
-        prefix, alias = outer.name_child(i, plan, single=single)
+        depth = outer.depth_inside(i)
+        prefix, alias = outer.name_child(i, plan, single=single or plan.live)
+        if plan.live:
+            refuse_body_too_deep(plan.nodes[-1], f"{run.graph}/{alias}", depth)
         order = (*parent.order, len(run.root.descendants))
         child = Execution(plan, run, context=context, parent=parent, order=order, prefix=prefix, limits=limits)
         child.alias = alias
+        child.depth = depth
         child.default_retry = outer.op_retry(outer.nodes[i].scope) if options.op_retry is None else options.op_retry
         resolve(self, child)
         watch(self, child, options.hooks)
@@ -222,6 +234,8 @@ class Engine:
             shape = nodes[i].shape
             demand = demands[shape] if shape >= 0 else None
             if demand is None:
+                if nodes[i].graph is not None and self._goes_ahead(frame, i, now):
+                    continue
                 demand = frame.asked.get(i) or demand_of(self, frame, i, now)
                 if demand is None:
                     if _taken_back(frame, claims):
@@ -242,6 +256,25 @@ class Engine:
             self.fresh.extend(claims)
         if frame.inline or frame.ready:  # a `pool=` function failed, and somebody tolerates that
             self.advance(frame, now)
+
+    def _goes_ahead(self, frame: Execution, i: int, now: float) -> bool:
+        """Lets the body of a graph start before the next round, so that the round sees what it brings.
+
+        What ended to make it ready may have given back what that needs. Where many bodies come at once, or late graphs
+        lie inside each other, bodies wait for the round like ops, so that they cannot put it off for long.
+        """
+        node = frame.nodes[i]
+        if len(self.starts) >= MOST_AHEAD or frame.scopes[node.scope].late:
+            return False
+        claim = Claim(frame.run.party, self.core.demand(()), frame.orders[i], (frame, i), frame.parent)
+        self.core.grant_nothing(claim)
+        frame.claims[i] = claim
+        frame.status[i] = BLOCKED
+        frame.ready_at[i] = now
+        frame.open += 1
+        self.starts.append(claim)
+        self.stale = True
+        return True
 
     def _evaluate_all(self, frame: Execution, now: float) -> None:
         """Evaluates inline nodes until none is left, or somebody stops the execution."""

@@ -11,11 +11,12 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextvars import Context
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from asyncflow._authoring import NodeKind
 from asyncflow._executor.scope_limits import ScopeLimits
-from asyncflow._plan import Order, Plan, item_order
-from asyncflow._scheduler import RETRYING, STATUS, Frame
+from asyncflow._plan import Order, Plan, item_order, late_order
+from asyncflow._scheduler import RETRYING, RUNNING, STATUS, Frame
 from asyncflow.results import OpStatus
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from asyncflow.retry import Retry
 
 
+LONGEST_STEM: Final = 32
+"""Parts of an order that what a late graph appends takes over; late graphs deeper inside each other share one place."""
+
+
 class Execution(Frame):
     """One plan while it runs on this loop.
 
@@ -37,7 +42,9 @@ class Execution(Frame):
     said, which are asked only once. `trials` has the earlier attempts of ops that failed and were tried again,
     `default_retry` how ops without a policy are, `reasons` why ops skipped themselves. `timed` is True where it or a
     nested graph has a time limit: `time` is its own, `scope_times` has those of nested graphs that began. `overdue` is
-    set when its own is over, `failed_in_time` how many failures count that came before.
+    set when its own is over, `failed_in_time` how many failures count that came before. `stems` has where the items of
+    a map that was appended stand in order, `depth` is the number of late and live bodies around it, and `unlisted` has
+    the bodies that results do not list where they succeeded, with the node that has their result.
     """
 
     __slots__ = (
@@ -49,6 +56,7 @@ class Execution(Frame):
         "context",
         "default_retry",
         "demands",
+        "depth",
         "descendants",
         "ended_at",
         "extra_demands",
@@ -68,9 +76,11 @@ class Execution(Frame):
         "scope_limits",
         "scope_times",
         "started_at",
+        "stems",
         "time",
         "timed",
         "trials",
+        "unlisted",
         "waited",
         "waiters",
     )
@@ -112,6 +122,9 @@ class Execution(Frame):
         self.answers: dict[int, PoolNeeds] = {}
         self.orders: list[Order] = []
         self.plan_orders: list[Order] = self.orders
+        self.stems: dict[int, Order] = {}
+        self.unlisted: dict[int, int] = {}
+        self.depth = 0
         self.waited: dict[int, Mapping[str, int]] = {}
         self.open = 0
         self.finished = False
@@ -122,22 +135,44 @@ class Execution(Frame):
         self.descendants: list[Execution] = []
         self.inputs: Sequence[Any] = ()
 
-    def grow(self, new: range, rank: float) -> None:
-        """A map appended nodes: gives them their places in the tables of this room, and their order."""
+    def grow(self, new: range, i: int) -> None:
+        """Map `i` appended nodes: gives them their places in the tables of this room, and their order."""
+        self._make_room(new)
+        prefix = self.parent_order
+        known = self.stems.get(i)
+        stem = (self.orders[i][len(prefix) + 1],) if known is None else known
+        for j in new:
+            self.orders.append((*prefix, *item_order(self.nodes[j], j, stem)))
+            if known is not None and self.nodes[j].kind is NodeKind.MAP:
+                self.stems[j] = stem
+
+    def grow_late(self, new: range, i: int) -> None:
+        """Likewise for the late graph whose body is node `i`."""
+        self._make_room(new)
+        prefix, nodes = self.parent_order, self.nodes
+        stem = self.orders[i][len(prefix) + 1 :][:LONGEST_STEM]
+        for j in new:
+            node = nodes[j]
+            chain = nodes[node.lead].height if node.lead >= new.start else None
+            self.orders.append((*prefix, *late_order(node, j, stem, chain)))
+            if node.kind is NodeKind.MAP:
+                self.stems[j] = (*stem, -node.height if chain is None else -chain)
+
+    def _make_room(self, new: range) -> None:
         self.claims.extend([None] * len(new))
         self.timed = self.timed or any(scope.timeout is not None for scope in self.scopes[len(self.scope_limits) :])
         self.scope_limits.extend([None] * (len(self.scopes) - len(self.scope_limits)))
         if self.orders is self.plan_orders:
             self.orders = list(self.orders)
-        prefix = self.parent_order
-        for i in new:
-            self.orders.append((*prefix, *item_order(self.nodes[i], i, rank)))
 
     def name_child(self, i: int, plan: Plan, *, single: bool) -> tuple[str, str | None]:
-        """Returns prefix and, for an op run alone, the whole key of the next child of op `i`: `parent/child#2`."""
+        """Returns prefix and, for an op run alone, the whole key of the next child of op `i`: `parent/child#2`.
+
+        Children of the body of a live graph that is run itself are keyed like the ops of any graph: `child#2`.
+        """
         number = self.calls[i, plan.name] = self.calls.get((i, plan.name), 0) + 1
         name = plan.name if number == 1 else f"{plan.name}#{number}"
-        key = f"{self.key(i)}/{name}"
+        key = name if self.plan.live and self.parent is None else f"{self.key(i)}/{name}"
         return f"{key}/", key if single else None
 
     def wake_waiters(self) -> None:
@@ -201,9 +236,10 @@ class Execution(Frame):
         seen = {i}
         todo = [i]
         while todo:
-            node = self.nodes[todo.pop()]
-            before = [*node.sources, *node.after, *([node.gate] if node.gate >= 0 else [])]
-            for j in [*before, *([node.items] if node.items >= 0 else [])]:
+            below = todo.pop()
+            node = self.nodes[below]
+            before = [*node.sources, *node.after, *self.collected.get(below, ())]
+            for j in [*before, *[joint for joint in (node.gate, node.items) if joint >= 0]]:
                 if j not in seen and not self.op_status(j).final:
                     seen.add(j)
                     if self.nodes[j].shown:
@@ -211,6 +247,26 @@ class Execution(Frame):
                     else:
                         todo.append(j)
         return list(found)
+
+    def depth_inside(self, i: int) -> int:
+        """Returns how many bodies of late and live graphs lie around what node `i` runs."""
+        node = self.nodes[i]
+        return self.depth + self.scopes[node.scope].late + (node.graph is not None)
+
+    def runs_live(self, i: int) -> bool:
+        """Returns whether node `i` is the body of a live graph, and runs."""
+        graph = self.nodes[i].graph
+        return graph is not None and graph.live and self.status[i] == RUNNING
+
+    def inside(self, i: int) -> list[str]:
+        """Returns the keys of what runs or is blocked inside op or body `i`."""
+        claim = self.claims[i]
+        children = [] if claim is None else self.run.children.get(claim, [])
+        return [child.key(j) for child in children for j, one in enumerate(child.claims) if one is not None]
+
+    def runs_late(self, i: int) -> bool:
+        """Returns whether node `i` is a late graph that was wired and whose result is not there yet."""
+        return i in self.unlisted and not self.op_status(self.unlisted[i]).final
 
     def needs_of(self, i: int) -> Mapping[str, int]:
         """Returns what op `i` asked of which limit, by the limit's name."""

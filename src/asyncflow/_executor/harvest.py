@@ -30,6 +30,9 @@ def result_of(frame: Execution) -> RunResult[Any]:
         for i, node in enumerate(part.nodes):
             if node.shown or part.status[i] == FAILED:
                 where[part.key(i)] = (part, i)
+        for i in part.unlisted:
+            if part.status[i] == SUCCEEDED or part.plan.live:
+                where.pop(part.key(i), None)
     return RunResult(
         run_id=run.id,
         graph=frame.plan.name,
@@ -167,6 +170,8 @@ def value_of(frame: Execution, *, single: bool) -> Any:  # noqa: ANN401 — what
     if single:
         raise errors[0]
     result = result_of(frame)
+    if frame.plan.live and frame.overdue is None:
+        raise RunFailed(f"{frame.plan.name}: its body raised {type(errors[0]).__name__}", errors, result)
     failed = [frame.key(i) for i in frame.failed()]
     names = ", ".join(failed[:5]) + (f" and {len(failed) - 5} more" if len(failed) > 5 else "")
     told = f"{len(failed)} of {len(result.ops)} ops failed" + (f": {names}" if names else "")

@@ -42,9 +42,12 @@ class Hooking:
         engine: Where it runs.
         frame: The execution.
         whole: Those that are told of it as a whole: its graph's, and for a run its deployment's.
+
+    Attributes:
+        of_ops: True where an op of it has hooks: these hear of ends where events do, until it is settled.
     """
 
-    __slots__ = ("_ended", "_pending", "engine", "frame", "whole")
+    __slots__ = ("_ended", "_pending", "engine", "frame", "of_ops", "whole")
 
     def __init__(self, engine: Engine, frame: Execution, whole: tuple[Hooks, ...]) -> None:
         self.engine = engine
@@ -52,6 +55,19 @@ class Hooking:
         self.whole = whole
         self._pending: set[_Call] = set()
         self._ended = False
+        self.of_ops = False
+
+    def serve_ops(self) -> None:
+        """An op of the execution has hooks."""
+        if not self.of_ops:
+            self.of_ops = True
+            self.engine.observers.serve_hooks(1)
+
+    def close(self) -> None:
+        """The execution has ended."""
+        if self.of_ops:
+            self.of_ops = False
+            self.engine.observers.serve_hooks(-1)
 
     def op_ended(self, i: int, *, delay: float | None = None) -> None:
         """An op that had started ended, or is tried again: its hook is called."""
@@ -191,5 +207,12 @@ def watch(engine: Engine, frame: Execution, *hooks: Hooks | None) -> None:
     whole = tuple([one for one in hooks if one is not None])
     if whole or frame.plan.hooked:
         frame.hooking = Hooking(engine, frame, whole)
-        if frame.plan.hooked:  # until it is settled
-            engine.observers.serve_hooks(1)
+        if frame.plan.hooked:
+            frame.hooking.serve_ops()
+
+
+def watch_appended(engine: Engine, frame: Execution) -> None:
+    """An execution has grown by ops that have hooks."""
+    if frame.hooking is None:
+        frame.hooking = Hooking(engine, frame, ())
+    frame.hooking.serve_ops()

@@ -1,4 +1,4 @@
-"""Inline nodes: steps, gates, merges and maps run right where their inputs arrive, without a limit.
+"""Inline nodes: steps, gates, merges, maps and results run right where their inputs arrive, without a limit.
 
 They run user code all the same (`apply`, the truth of a condition, the items of a list), so they run in the run's
 context and outside of rounds, and what they raise is a failure of that node like any other.
@@ -14,7 +14,7 @@ from asyncflow._executor.ending import interrupt
 from asyncflow._executor.outcome import as_failure, node_failed, node_skipped
 from asyncflow._executor.stepping import UNAWAITED, arguments, unawaited
 from asyncflow._plan import PlanNode
-from asyncflow._scheduler import expand
+from asyncflow._scheduler import expand, give_result
 from asyncflow.errors import PlanError, Skip
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ def evaluate(engine: Engine, frame: Execution, i: int, now: float) -> None:
     try:
         if node.kind is NodeKind.MAP:
             items, names = context.run(named_items, frame, i)
-            grow(frame, i, items, names)
+            frame.grow(expand(frame, i, items, names), i)
+            return
+        if node.kind is NodeKind.RESULT:
+            give_result(frame, i)
             return
         value = context.run(compute, node, frame)
     except (KeyboardInterrupt, SystemExit) as error:
@@ -80,9 +83,3 @@ def named_items(frame: Execution, i: int) -> tuple[list[Any], Sequence[str]]:
         ) from error
     map_key = node.fragment.map_key if node.fragment is not None else None
     return items, item_names(map_key, items, f"{frame.run.graph}/{frame.key(i)}", node.where)
-
-
-def grow(frame: Execution, i: int, items: list[Any], names: Sequence[str]) -> None:
-    """Lets a map grow by its items."""
-    rank = frame.orders[i][len(frame.parent_order) + 1]
-    frame.grow(expand(frame, i, items, names), rank)

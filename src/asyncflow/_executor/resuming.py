@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from asyncflow._executor.execution import Execution
+from asyncflow._executor.hooking import watch_appended
 from asyncflow._scheduler import take_up
 from asyncflow.errors import ConfigurationError, InputError, PlanError
 from asyncflow.results import RunResult
@@ -88,3 +89,7 @@ def go_on(frame: Execution, past: Execution, inputs: Sequence[Any]) -> None:
     frame.timed = frame.timed or any(scope.timeout is not None for scope in frame.scopes[len(frame.scope_limits) :])
     frame.scope_limits.extend([None] * (len(frame.scopes) - len(frame.scope_limits)))
     frame.orders = [*frame.orders, *past.orders[new.start :]]
+    if any(node.op is not None and node.op.options.hooks is not None for node in frame.nodes[new.start :]):
+        watch_appended(frame.run.engine, frame)
+    frame.stems.update(past.stems)
+    frame.unlisted.update(past.unlisted)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 def tried_again(engine: Engine, frame: Execution, i: int, claim: Claim, error: Exception, now: float) -> bool:
     """Lets an op that failed, and gave everything back, be tried again; False where it has failed for good."""
     node = frame.nodes[i]
+    if node.graph is not None:  # the body of a graph: its ops are tried again, it is not
+        return False
     own = None if node.op is None else node.op.options.retry
     policy = frame.op_retry(node.scope) if own is None else own
     if policy is None and not issubclass(type(error), RetryRequested):

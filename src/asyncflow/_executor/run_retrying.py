@@ -94,8 +94,8 @@ def _leave(engine: Engine, old: Execution, now: float) -> None:
     old.finished = True
     old.ended_at = now
     old.close_times()
-    if old.hooking is not None and old.plan.hooked:
-        engine.observers.serve_hooks(-1)
+    if old.hooking is not None:
+        old.hooking.close()
     run.executions.remove(old)
     if run.grace is not None:
         run.grace.cancel()

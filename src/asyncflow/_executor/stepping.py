@@ -18,12 +18,12 @@ from contextvars import Context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncflow._authoring import NodeKind, OpDefinition, Ref
+from asyncflow._authoring import OpDefinition, Ref
+from asyncflow._executor.body import started
 from asyncflow._executor.current import CURRENT
 from asyncflow._executor.supplied import judged, supplied
 from asyncflow._executor.thread import in_thread
 from asyncflow._plan import PlanNode, bound
-from asyncflow.errors import TracingError
 
 if TYPE_CHECKING:
     from asyncflow._executor.execution import Execution
@@ -38,12 +38,13 @@ UNAWAITED: Final = (types.CoroutineType, asyncio.Future)
 
 @dataclass(slots=True, eq=False)
 class Suspended:
-    """An op after its first suspension: its coroutine, the future it waits for, and the context it runs in."""
+    """An op after its first suspension: its coroutine, the future it waits for, its context, and the task it is in."""
 
     claim: Claim
     coroutine: Coroutine[Any, Any, Any]
     waiting_for: Any
     context: Context
+    task: asyncio.Task[Any] | None = None
 
 
 def first_step(claim: Claim, frame: Execution, node: PlanNode) -> tuple[Coroutine[Any, Any, Any], Any]:
@@ -59,11 +60,11 @@ def first_step(claim: Claim, frame: Execution, node: PlanNode) -> tuple[Coroutin
 
 
 def _called(claim: Claim, node: PlanNode, frame: Execution) -> Coroutine[Any, Any, Any]:
-    """Calls an op in general: with constants, names, containers, resources, or on a thread."""
+    """Calls an op in general: with constants, names, containers, resources, or on a thread; also a graph's body."""
     op = node.op
-    if op is None or node.kind is not NodeKind.OP:
-        raise TracingError(f"{node.key} is not an op and cannot be started")
     args, kwargs = arguments(node, frame)
+    if op is None:
+        return started(claim, frame, node, args, kwargs)
     if op.plain:
         return call(op, args, kwargs)
     return judged(claim, op, args, kwargs, call) if op.judged else supplied(claim, op, args, kwargs, call)

@@ -132,6 +132,7 @@ async def finish_op(engine: Engine, suspended: Suspended, scope: CancelScope) ->
     run = frame.run
     run.scopes[claim] = scope
     run.suspended[claim] = suspended
+    suspended.task = current_task()
     if frame.nodes[i].timeout is not None:
         run.deadlines[claim] = start_deadline(engine, claim, scope)
     if frame.closed:

@@ -104,7 +104,8 @@ class Explanation:
         lines = [f"{head}: {said[0]}" if len(said) == 1 else f"{head}{several}" if said else head]
         lines += [f"  {one}" for one in said if len(said) > 1]
         if self.unblocked_by:
-            lines.append("It would start with " + ", or with ".join(self.unblocked_by))
+            going = self.state.value == "RUNNING" and not said
+            lines.append(f"It {'goes on' if going else 'would start'} with " + ", or with ".join(self.unblocked_by))
         if self.due:
             lines.append("The next turn of the loop decides anew; ask again after it")
         elif not self.tried:

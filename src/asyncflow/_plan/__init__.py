@@ -8,7 +8,7 @@ from asyncflow._plan.freeze import freeze
 from asyncflow._plan.node import MISSING, Fragment, PlanNode, bound, filled
 from asyncflow._plan.picture import shaped
 from asyncflow._plan.plan import Plan
-from asyncflow._plan.rank import Order, item_order
+from asyncflow._plan.rank import Order, item_order, late_order
 from asyncflow._plan.scope import Scope, Shape
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "filled",
     "freeze",
     "item_order",
+    "late_order",
     "shaped",
 ]

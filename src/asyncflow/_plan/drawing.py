@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from asyncflow._authoring import NodeKind, OpDefinition
+from asyncflow._authoring import GraphDefinition, NodeKind, OpDefinition
 from asyncflow._plan.node import PlanNode
 from asyncflow._plan.picture import MOST, Arrow, Box, Form, Frame, Line, Picture
 from asyncflow._plan.scope import Scope
@@ -29,6 +29,10 @@ FOLD: Final = 6
 INNER: Final = 3
 """Ops of a repeated part that are named."""
 
+_NAMED: Final = frozenset({NodeKind.OP, NodeKind.MAP, NodeKind.BODY})
+"""What is named among the parts of something repeated."""
+
+_JOINTS: Final = {NodeKind.COLLECT: "list", NodeKind.MERGE: "either", NodeKind.OUTCOME: "settled"}
 _ITEM: Final = re.compile(r"\[[^\]]*\]")
 
 
@@ -121,7 +125,7 @@ class Drawing:
         node = self.nodes[number]
         if len(node.sources) != 1 or node.after or node.sources[0] >= number:
             return False
-        return node.kind is NodeKind.CAPTURE or (node.kind is NodeKind.STEP and not node.shown)
+        return node.kind in (NodeKind.CAPTURE, NodeKind.RESULT) or (node.kind is NodeKind.STEP and not node.shown)
 
     def _connect(self, number: int) -> None:
         """Draws the arrows that end at a node."""
@@ -166,7 +170,7 @@ def unread_joints(plan: DrawnPlan) -> set[int]:
 
 def is_joint(node: PlanNode) -> bool:
     """Says whether a node only passes values on."""
-    return not node.shown and node.kind not in (NodeKind.OP, NodeKind.MAP, NodeKind.INPUT)
+    return not node.shown and node.kind not in (NodeKind.OP, NodeKind.MAP, NodeKind.BODY, NodeKind.INPUT)
 
 
 def template(key: str) -> str:
@@ -188,16 +192,14 @@ def box(node: PlanNode, *, key: str, frame: int, count: int) -> Box:
             return Box(Form.OP, label, limits(node.op), key, first_pool(node.op), frame, count)
         case NodeKind.MAP:
             return repeated(node, key=key, frame=frame)
+        case NodeKind.BODY:
+            return Box(Form.OP, label, when_known(node.graph), key, "", frame, count)
         case NodeKind.INPUT | NodeKind.ITEM:
             return Box(Form.INPUT, label, title=f"input {key}", frame=frame, count=count)
         case NodeKind.GATE:
             return Box(Form.GATE, "when", title=key, frame=frame, count=count)
-        case NodeKind.COLLECT:
-            return Box(Form.JOINT, "list", title=key, frame=frame, count=count)
-        case NodeKind.MERGE:
-            return Box(Form.JOINT, "either", title=key, frame=frame, count=count)
-        case NodeKind.OUTCOME:
-            return Box(Form.JOINT, "settled", title=key, frame=frame, count=count)
+        case NodeKind.COLLECT | NodeKind.MERGE | NodeKind.OUTCOME:
+            return Box(Form.JOINT, _JOINTS[node.kind], title=key, frame=frame, count=count)
         case _:
             form = Form.STEP if node.shown else Form.JOINT
             return Box(form, label, title=key, frame=frame, count=count)
@@ -205,7 +207,7 @@ def box(node: PlanNode, *, key: str, frame: int, count: int) -> Box:
 
 def repeated(node: PlanNode, *, key: str, frame: int) -> Box:
     """Returns the box of a map: its one op, or the names of the first few."""
-    inner = [part for part in node.fragment.nodes if part.kind in (NodeKind.OP, NodeKind.MAP)] if node.fragment else []
+    inner = [part for part in node.fragment.nodes if part.kind in _NAMED] if node.fragment else []
     if len(inner) == 1 and inner[0].op is not None:
         op = inner[0].op
         return Box(Form.OP, inner[0].key.rpartition("/")[2], limits(op), key, first_pool(op), frame, 0)
@@ -222,6 +224,15 @@ def limits(op: OpDefinition | None) -> str:
     parts = ["pool by arguments"] if callable(pool) else [f"{name} ×{n}" if n > 1 else name for name, n in pool or ()]
     parts.extend([f"{key}={value}" for key, value in sorted(op.options.tags.items())])
     return ", ".join(parts)
+
+
+def when_known(graph: GraphDefinition | None) -> str:
+    """Returns why nothing is drawn of a graph, and its own limits."""
+    if graph is None:
+        return ""
+    known = "live: known as it runs" if graph.live else "late: wired when its inputs are there"
+    own = scope_limits(Scope(None, "", graph.options.max_concurrent, graph.options.tag_concurrency_limits))
+    return f"{known}, {own}" if own else known
 
 
 def first_pool(op: OpDefinition | None) -> str:

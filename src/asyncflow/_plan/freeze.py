@@ -161,6 +161,7 @@ def freeze_node(node: Node, successors: tuple[int, ...], readers: int, waits_for
         node.refs,
         0.0,
         None if op is None else op.options.timeout,
+        node.graph,
     )
 
 

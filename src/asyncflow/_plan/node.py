@@ -1,7 +1,8 @@
 """One node of a plan: what to call, on what, and who waits for it.
 
 Nodes are shared by every run of a plan and never change after `freeze`; what changes during a run lives in the run's
-own dense lists. Maps append nodes to a run at run time: these are made by `PlanNode.placed`, with new ids.
+own dense lists. Maps and late graphs append nodes to a run at run time: these are made by `PlanNode.placed` and
+`PlanNode.appended`, with new ids.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
-from asyncflow._authoring import NodeKind, OpDefinition, Ref
+from asyncflow._authoring import GraphDefinition, NodeKind, OpDefinition, Ref
 from asyncflow._plan.scope import Scope
 
 MISSING: Final = object()
@@ -70,6 +71,7 @@ class PlanNode:
         direct: The coroutine function of an op all of whose arguments are plain results: called without a detour.
         height: The longest way from here to the end, its own part included, scaled to 1 for the longest of all.
         timeout: Seconds that one attempt may take; None is no limit.
+        graph: The graph whose body it is, for BODY nodes.
     """
 
     kind: NodeKind
@@ -99,6 +101,7 @@ class PlanNode:
     refs: bool = False
     height: float = 0.0
     timeout: float | None = None
+    graph: GraphDefinition | None = None
 
     @property
     def threaded(self) -> bool:
@@ -122,30 +125,45 @@ class PlanNode:
 
         What holds for the map holds for its items: its gate, what it starts after, who tolerates its failure.
         """
-        inner = self.lead > 0
         prefix = (name,) if map_node.fragment is None else (*map_node.fragment.prefix, name)
         fragment = self.fragment
         if fragment is not None:
             fragment = replace(fragment, captures=tuple([ids[i] for i in fragment.captures]), prefix=prefix)
+        node = self._moved(ids, scopes, map_node, lead=ids[self.lead] if self.lead > 0 else lead, fragment=fragment)
+        node.key = filled(self.key, prefix)
+        return node
+
+    def appended(self, ids: Sequence[int], scopes: Sequence[int], *, body: PlanNode) -> PlanNode:
+        """Returns a copy for a run in which the late graph of `body` was wired, with new ids and scopes."""
+        fragment = self.fragment
+        if fragment is not None:
+            fragment = replace(fragment, captures=tuple([ids[i] for i in fragment.captures]))
+        lead = ids[self.lead] if self.lead >= 0 else body.lead
+        return self._moved(ids, scopes, body, lead=lead, fragment=fragment)
+
+    def _moved(
+        self, ids: Sequence[int], scopes: Sequence[int], whole: PlanNode, *, lead: int, fragment: Fragment | None
+    ) -> PlanNode:
+        """Returns a copy with new ids, for which holds what holds for `whole`, the node that brings it in."""
         return PlanNode(
             kind=self.kind,
-            key=filled(self.key, prefix),
+            key=self.key,
             op=self.op,
             fn=self.fn,
             args=tuple([moved(arg, ids) for arg in self.args]),
             kwargs=None if self.kwargs is None else {name: moved(arg, ids) for name, arg in self.kwargs.items()},
             flat=None if self.flat is None else tuple([ids[i] for i in self.flat]),
             sources=tuple([ids[i] for i in self.sources]),
-            after=(*[ids[i] for i in self.after], *map_node.after),
-            gate=ids[self.gate] if self.gate >= 0 else map_node.gate,
+            after=(*[ids[i] for i in self.after], *whole.after),
+            gate=ids[self.gate] if self.gate >= 0 else whole.gate,
             successors=(),
             readers=self.readers,
             waits_for=self.waits_for,
             shape=-1,
             scope=scopes[self.scope],
-            lead=ids[self.lead] if inner else lead,
-            stage=map_node.stage + self.stage,
-            settled=ids[self.settled] if self.settled >= 0 else map_node.settled,
+            lead=lead,
+            stage=whole.stage + self.stage,
+            settled=ids[self.settled] if self.settled >= 0 else whole.settled,
             shown=self.shown,
             items=ids[self.items] if self.items >= 0 else -1,
             chained=self.chained,
@@ -155,6 +173,7 @@ class PlanNode:
             refs=self.refs,
             height=self.height,
             timeout=self.timeout,
+            graph=self.graph,
         )
 
 

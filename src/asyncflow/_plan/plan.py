@@ -145,6 +145,14 @@ class Plan:
         return tuple([i for i, node in enumerate(self.nodes) if not node.waits_for])
 
     @cached_property
+    def live(self) -> bool:
+        """True for the plan of a live graph that is run itself: its body, and what it will run is known as it runs."""
+        if len(self.nodes) - len(self.inputs) != 1:
+            return False
+        body = self.nodes[-1]
+        return body.graph is not None and body.graph.live and body.scope == 0
+
+    @cached_property
     def ids(self) -> Mapping[str, int]:
         """The id of every shown node by its key."""
         return {node.key: i for i, node in enumerate(self.nodes) if node.shown}

@@ -19,6 +19,7 @@ class Scope:
         tag_limits: Its op-tag limits.
         op_retry: How its ops without a policy of their own are tried again; None: as in the scope around it.
         timeout: Seconds that its ops may take together; None is no limit.
+        late: How many calls of late graphs it lies in, its own included.
     """
 
     parent: int | None
@@ -27,6 +28,7 @@ class Scope:
     tag_limits: tuple[TagLimit, ...]
     op_retry: Retry | None = None
     timeout: float | None = None
+    late: int = 0
 
     @property
     def limited(self) -> bool:

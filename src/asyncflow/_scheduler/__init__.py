@@ -6,6 +6,7 @@ user's function (steps, truth of a condition, items of a list) is handed to the 
 
 from asyncflow._scheduler.expansion import expand
 from asyncflow._scheduler.frame import Frame
+from asyncflow._scheduler.late_graph import append_plan, give_result, result_of
 from asyncflow._scheduler.resumption import take_up
 from asyncflow._scheduler.state import (
     BLOCKED,
@@ -30,6 +31,9 @@ __all__ = [
     "WAITING",
     "Frame",
     "IllegalTransitionError",
+    "append_plan",
     "expand",
+    "give_result",
+    "result_of",
     "take_up",
 ]

@@ -104,6 +104,7 @@ def _place_scopes(frame: Frame, fragment: Fragment, map_node: PlanNode, name: st
     ids = [map_node.scope]
     for template in fragment.scopes[1:]:
         path = filled(template.path, (*fragment.prefix, name))
-        frame.scopes.append(replace(template, parent=ids[template.parent or 0], path=path))
+        parent = ids[template.parent or 0]
+        frame.scopes.append(replace(template, parent=parent, path=path, late=frame.scopes[parent].late))
         ids.append(len(frame.scopes) - 1)
     return ids

@@ -35,7 +35,7 @@ from asyncflow._scheduler.state import (
 from asyncflow.results import Outcome
 
 _OP: Final = NodeKind.OP
-_INLINE: Final = frozenset({NodeKind.STEP, NodeKind.GATE, NodeKind.MERGE, NodeKind.MAP})
+_INLINE: Final = frozenset({NodeKind.STEP, NodeKind.GATE, NodeKind.MERGE, NodeKind.MAP, NodeKind.RESULT})
 _DROPPED: Final = object()
 
 
@@ -228,7 +228,7 @@ class Frame:
                 self._end(i, verdict)
                 return
         kind = self.nodes[i].kind
-        if kind is _OP:
+        if kind is _OP or kind is NodeKind.BODY:
             self.ready.append(i)
         elif kind is NodeKind.COLLECT or (kind is NodeKind.MAP and i in self.expanded):
             self._collect(i)
@@ -249,6 +249,8 @@ class Frame:
             return self._blamed(i, node.gate, SKIPPED if status[node.gate] == SKIPPED else ABANDONED)
         if kind is NodeKind.MERGE:
             return self._merge_verdict(i)
+        if kind is NodeKind.RESULT:
+            return self._result_verdict(i)
         sources = self.collected.get(i, node.sources)
         if kind is not NodeKind.COLLECT and i not in self.collected:
             if node.items >= 0 and status[node.items] == SKIPPED:
@@ -273,6 +275,15 @@ class Frame:
                 return self._blamed(i, arg.id, ABANDONED)
         if type(args[0]) is Ref and self.status[args[0].id] == SKIPPED:
             return SKIPPED
+        return None
+
+    def _result_verdict(self, i: int) -> int | None:
+        """The result of a late graph follows its body, then what that returned."""
+        for j in (*self.nodes[i].sources, *self.collected.get(i, ())):
+            if self.status[j] == SKIPPED:
+                return SKIPPED
+            if self.status[j] in (FAILED, ABANDONED, CANCELED):
+                return self._blamed(i, j, ABANDONED)
         return None
 
     def _lacks(self, node: PlanNode) -> bool:
