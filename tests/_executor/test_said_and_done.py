@@ -90,6 +90,30 @@ def test_growth_is_counted_from_the_limit_not_from_its_use() -> None:
     virtually(scenario, {"pools": {"limits": {"db": 2}}})
 
 
+@graph
+def six() -> list[float]:
+    return each(query, [1.0] * 6)
+
+
+def test_those_behind_in_a_paused_pool_are_told_what_it_would_take() -> None:
+    """Given a paused pool of two and four that wait: the third is told to resume it and add one; then it starts."""
+
+    async def scenario(prod: Deployment) -> None:
+        run = six.start()
+        await anyio.sleep(0.5)
+        prod.pause(pool="db")
+        await anyio.sleep(3)
+        assert run.explain("query[3]").unblocked_by == ("resuming db",)
+        assert run.explain("query[4]").unblocked_by == ("resuming db and 1 more of db",)
+        await prod.tune(pools={"db": 3})
+        prod.resume(pool="db")
+        await turns()
+        assert run.explain("query[4]").state.name == "RUNNING"
+        await run
+
+    virtually(scenario, {"pools": {"limits": {"db": 2}}})
+
+
 def test_before_the_next_turn_an_explanation_says_so() -> None:
     """Given a run that was only just started: the text says that the next turn decides, not that many wait."""
 

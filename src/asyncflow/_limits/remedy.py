@@ -112,24 +112,21 @@ class Search:
             if limit.paused:
                 changes.resume(limit)
                 told.append(f"resuming {limit.name}")
-                more = 0 if limit.capacity is None else self._needed(limit) - limit.capacity
+                more = 0 if limit.capacity is None else growth - limit.capacity + limit.held + limit.earmarked
             if more > 0:
                 more += 0 if limit.paused else limit.debt
                 changes.resize(limit, (limit.capacity or 0) + more)
                 told.append(f"{more} more of {limit.name}")
         return " and ".join(told), changes
 
-    def _needed(self, limit: Limit) -> int:
-        return next(one.needed for one in self._short if one.limit is limit)
-
     def _for_all_before(self, exact: dict[Limit, int]) -> Iterator[tuple[str, Changes]]:
         """Yields the growth that serves those before the waiter too: what they take when there is plenty."""
-        limits = [limit for limit in exact if not limit.paused]
+        limits = list(exact)
         before = max([self._positions[limit] for limit in limits], default=0)
         if not 0 < before <= MOST_BEFORE:
             self.tried = self.tried and not before
             return
-        plenty = {limit: units + (0 if limit.paused else MOST_BEFORE) for limit, units in exact.items()}
+        plenty = {limit: units + MOST_BEFORE for limit, units in exact.items()}
         starts = self._rehearsed(self._growth(plenty)[1], depth=before + 1)
         if starts is None:
             self.tried = False
