@@ -15,7 +15,7 @@ The layers, from what you write to what comes out: `_authoring` records calls, `
 who may start, `_scheduler` keeps the state of a run, `_executor` does what was decided, `_observers` tell it.
 """
 
-from asyncflow._authoring import UnusedResultWarning, apply, each, use, when
+from asyncflow._authoring import UnusedResultWarning, apply, each, stream, use, when
 from asyncflow._limits import Blocker, Explanation, Snapshot
 from asyncflow._plan import Plan
 from asyncflow.concurrency import ConcurrencyConfig
@@ -46,6 +46,7 @@ from asyncflow.errors import (
     SelfCancelled,
     Skip,
     StalledError,
+    StreamError,
     TracingError,
 )
 from asyncflow.events import (
@@ -80,7 +81,7 @@ from asyncflow.events import (
 )
 from asyncflow.graph import Graph, graph
 from asyncflow.hooks import HookInfo, Hooks
-from asyncflow.op import AsyncOp, SyncOp, op
+from asyncflow.op import AsyncOp, StreamOp, SyncOp, op
 from asyncflow.options import PER_VALUE, TagLimit
 from asyncflow.results import Attempt, OpResult, OpStatus, Outcome, RunResult, RunStatus
 from asyncflow.retry import Failure, Retry, RetryRequested
@@ -165,6 +166,8 @@ __all__ = [
     "Skip",
     "Snapshot",
     "StalledError",
+    "StreamError",
+    "StreamOp",
     "StuckOp",
     "StuckResource",
     "SyncOp",
@@ -177,6 +180,7 @@ __all__ = [
     "each",
     "graph",
     "op",
+    "stream",
     "use",
     "when",
 ]

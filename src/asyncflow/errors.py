@@ -16,6 +16,7 @@
     ├── OpTimeout                 one attempt of an op took longer than its `timeout`
     ├── OpSkipped                 the op that was run alone skipped itself
     ├── Skip                      raised by an op that has nothing to give: it is SKIPPED, and nothing has failed
+    ├── StreamError               a stream that an op reads ended with a failure before it
     ├── SelfCancelled             an op raised CancelledError although nobody cancelled it
     ├── OpAborted                 an op raised something that is not an Exception
     ├── ResourceError             also an ExceptionGroup: what a provider raised while it opened or closed
@@ -120,6 +121,20 @@ class RunRejected(AsyncflowError):
 
 class OpTimeout(AsyncflowError):
     """One attempt of an op took longer than its `timeout`."""
+
+
+class StreamError(AsyncflowError):
+    """A stream that an op reads ended with a failure: of an item before the next result, or of the source.
+
+    Its cause is what failed. The op that lets it pass is ABANDONED, as one that takes the whole list would be.
+
+    Attributes:
+        key: The op that failed.
+    """
+
+    def __init__(self, message: str, key: str) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class OpSkipped(AsyncflowError):

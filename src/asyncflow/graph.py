@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, Self, TypeAlias, TypeVar, overload
 
 from asyncflow._authoring import (
+    WINDOW,
     GraphDefinition,
     Wiring,
     call_graph,
     check_map_key,
+    check_window,
     define_graph,
     input_values,
     wire_graph,
@@ -61,6 +63,7 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
         self.leading = ()
         self.order = ()
         self.map_key = None
+        self.window = WINDOW
         self.deployment = deployment
         self.run_options = definition.options
         self._plans = {}
@@ -100,11 +103,12 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
         hooks: Hooks | None | Unset = UNSET,
         name: str | Unset = UNSET,
         map_key: Callable[[Any], str] | None | Unset = UNSET,
+        window: int | Unset = UNSET,
     ) -> Self:
         """Returns a copy with changes: tags merge by key, all else replaces.
 
-        Inside another graph only `max_concurrent`, `tag_concurrency_limits`, `op_retry`, `timeout`, `name` and
-        `map_key` can be set: the others belong to the run.
+        Inside another graph only `max_concurrent`, `tag_concurrency_limits`, `op_retry`, `timeout`, `name`, `map_key`
+        and `window` can be set: the others belong to the run.
 
         Args:
             max_concurrent: How many of its ops run at once; None is unlimited, 0 paused.
@@ -128,6 +132,7 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
             hooks: What is told how its runs went.
             name: What its keys begin with, instead of the function's name.
             map_key: In an `each`, names the items by their value instead of by their index.
+            window: In an `each` over a stream, how many items it may be ahead of those that are done; 64 otherwise.
 
         Raises:
             ConfigurationError: naming the option that does not fit.
@@ -155,6 +160,7 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
             definition=self.definition.changed(name=name, options=options),
             run_options=options,
             map_key=self.map_key if map_key is UNSET else check_map_key(map_key, who=self.name),
+            window=self.window if window is UNSET else check_window(window, who=self.name),
         )
 
     @overload

@@ -10,7 +10,7 @@ the type of `.fn`. As a method, an op annotates *self* as a callable: that binds
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from datetime import timedelta
 from typing import (
     TYPE_CHECKING,
@@ -26,7 +26,7 @@ from typing import (
     overload,
 )
 
-from asyncflow._authoring import OpDefinition, call_op, check_map_key, define_op, wire_op
+from asyncflow._authoring import WINDOW, OpDefinition, call_op, check_map_key, check_window, define_op, wire_op
 from asyncflow._plan import Plan, freeze
 from asyncflow.hooks import Hooks
 from asyncflow.options import UNSET, OpOptions, PoolOption, RunOptions, Unset
@@ -38,6 +38,7 @@ Q = ParamSpec("Q")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
+T = TypeVar("T")
 
 _DEFAULTS: Final = RunOptions()
 
@@ -54,6 +55,7 @@ class Op(Runnable[P, R_co], Generic[P, R_co]):
         self.leading = ()
         self.order = ()
         self.map_key = None
+        self.window = WINDOW
         self.deployment = None
         self.run_options = _DEFAULTS
 
@@ -78,6 +80,7 @@ class Op(Runnable[P, R_co], Generic[P, R_co]):
         hooks: Hooks | None | Unset = UNSET,
         name: str | Unset = UNSET,
         map_key: Callable[[Any], str] | None | Unset = UNSET,
+        window: int | Unset = UNSET,
     ) -> Self:
         """Returns a copy with changes: tags merge by key, all else replaces.
 
@@ -92,6 +95,7 @@ class Op(Runnable[P, R_co], Generic[P, R_co]):
             hooks: What is told how it went.
             name: What its keys begin with, instead of the function's name.
             map_key: In an `each`, names the items by their value instead of by their index.
+            window: In an `each` over a stream, how many items it may be ahead of those that are done; 64 otherwise.
 
         Raises:
             ConfigurationError: naming the option that does not fit.
@@ -102,6 +106,7 @@ class Op(Runnable[P, R_co], Generic[P, R_co]):
         return self._copy(
             definition=self.definition.changed(name=name, options=options),
             map_key=self.map_key if map_key is UNSET else check_map_key(map_key, who=self.name),
+            window=self.window if window is UNSET else check_window(window, who=self.name),
         )
 
     def wire(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, deployment: object = None) -> Plan:  # noqa: ARG002 — an op has no nested graphs that could be bound elsewhere
@@ -135,6 +140,27 @@ class AsyncOp(Op[P, R_co], Generic[P, R_co]):
         return self.bound_in(instance, owner)
 
 
+class StreamOp(Op[P, R_co], Generic[P, R_co]):
+    """An op whose function is an async generator: a source. A call of it is a list, whose items come one by one."""
+
+    __slots__ = ()
+
+    @property
+    def fn(self: StreamOp[P, list[T]]) -> Callable[P, AsyncIterator[T]]:
+        """The plain function, for unit tests."""
+        function: Callable[P, AsyncIterator[T]] = plain(self)
+        return function
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any]) -> Self: ...
+    @overload
+    def __get__(
+        self: Callable[Concatenate[S, Q], R], instance: S, owner: type[Any] | None = None
+    ) -> StreamOp[Q, R]: ...
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> Any:
+        return self.bound_in(instance, owner)
+
+
 class SyncOp(Op[P, R_co], Generic[P, R_co]):
     """An op whose function is a plain `def`; it runs on a thread."""
 
@@ -158,6 +184,8 @@ class OpDecorator(Protocol):
     """What `@op(…)` is: makes an op of a function."""
 
     @overload
+    def __call__(self, fn: Callable[P, AsyncIterator[T]], /) -> StreamOp[P, list[T]]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]  # the first that fits is meant
+    @overload
     def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncOp[P, R]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]  # the first that fits is meant
     @overload
     def __call__(self, fn: Callable[P, R], /) -> SyncOp[P, R]: ...
@@ -171,6 +199,8 @@ class SyncOpDecorator(Protocol):
         ...
 
 
+@overload
+def op(fn: Callable[P, AsyncIterator[T]], /) -> StreamOp[P, list[T]]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]  # the first that fits is meant
 @overload
 def op(fn: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncOp[P, R]: ...  # type: ignore[overload-overlap]  # pyright: ignore[reportOverlappingOverload]  # the first that fits is meant
 @overload
@@ -213,7 +243,8 @@ def op(  # noqa: PLR0913 — all by name, each an option of its own
 ) -> Any:
     """Makes an op of a function: a step of work that runs under limits.
 
-    An `async def` runs on the event loop, a plain `def` on a thread. With or without parentheses; methods too.
+    An `async def` runs on the event loop, a plain `def` on a thread. An `async def` that yields is a source: a call of
+    it is the list of its items, and an `each` over it starts with the first. With or without parentheses; methods too.
 
     Args:
         fn: The function.
@@ -253,6 +284,8 @@ def op(  # noqa: PLR0913 — all by name, each an option of its own
 
     def decorate(function: Callable[..., Any]) -> Op[..., Any]:
         definition = define_op(function, options=options, runs_in=runs_in)
+        if definition.mode == "stream":
+            return StreamOp[..., Any](definition)
         return AsyncOp[..., Any](definition) if definition.mode == "async" else SyncOp[..., Any](definition)
 
     return decorate if fn is None else decorate(fn)

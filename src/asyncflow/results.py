@@ -201,6 +201,8 @@ class RunResult(Generic[R_co]):
         reason: Why it was cancelled, where it was.
         queued_at: When it was submitted.
         attempts: How often the run was tried; the ops and times are those of its last attempt, the waits of all.
+        counts: For each op that ran for items of a stream, by its key without the name of the item (`fetch[]`), how
+            many of them ended how. Of items beyond the first 10,000 only ops that did not succeed are in `ops`.
         record: What `resume_from` goes on from; not for users.
         close_errors: What providers raised while they closed resources. It does not change the status.
     """
@@ -215,6 +217,7 @@ class RunResult(Generic[R_co]):
     started_at: float
     ended_at: float
     reason: str | None = None
+    counts: Mapping[str, Mapping[OpStatus, int]] = field(default_factory=dict[str, Mapping[OpStatus, int]])
     queued_at: float = 0.0
     close_errors: tuple[ResourceError, ...] = ()
     attempts: int = 1

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 if TYPE_CHECKING:
     from asyncflow._authoring.definition import GraphDefinition, OpDefinition
+
+
+WINDOW: Final = 64
+"""How many items of a stream may be ahead of those that are done."""
 
 
 class Callee:
@@ -17,14 +21,16 @@ class Callee:
         leading: Arguments before all others: the instance, where it is a method.
         order: Results that calls start after.
         map_key: Names the items of an `each`.
+        window: How many items of a stream an `each` of it takes at once.
     """
 
-    __slots__ = ("definition", "leading", "map_key", "order")
+    __slots__ = ("definition", "leading", "map_key", "order", "window")
 
     definition: OpDefinition | GraphDefinition
     leading: tuple[Any, ...]
     order: tuple[Any, ...]
     map_key: Callable[[Any], str] | None
+    window: int
     _all_slots: ClassVar[tuple[str, ...]]
 
     def __init_subclass__(cls) -> None:

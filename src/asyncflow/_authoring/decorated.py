@@ -95,10 +95,10 @@ def _wrong_function(thing: object) -> str | None:
         return f"takes a function, not {type(thing).__name__}"
     if name == "<lambda>":
         return "takes a function with a name, and a lambda has none; write a `def`, or a step: `apply(lambda …, x)`"
-    if inspect.isasyncgenfunction(thing):
-        return f"is on {name}, an async generator: streams are not built yet in this version; return a list"
+    if decorator == "graph" and inspect.isasyncgenfunction(thing):
+        return f"is on {name}, an async generator, and a graph returns once; make it an op: `@op` gives its items one by one"
     if inspect.isgeneratorfunction(thing):
-        return f"is on {name}, a generator, and gives one value; return a list"
+        return f"is on {name}, a generator, and gives one value; return a list, or write an `async def` that yields"
     if not isinstance(getattr(thing, "__name__", None), str):
         return f"takes a function, and this is an object of type {type(thing).__name__}; {_def(thing)}"
     return None

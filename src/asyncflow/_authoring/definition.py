@@ -26,7 +26,7 @@ class OpDefinition:
     Args:
         name: What its keys begin with.
         fn: The user's function.
-        mode: How it is called: `async` on the event loop, `thread` on a thread.
+        mode: How it is called: `async` on the event loop, `thread` on a thread, `stream` on the event loop, item by item.
         signature: How it may be called.
         options: What is tuned on it.
         where: File and line of the function.
@@ -41,7 +41,7 @@ class OpDefinition:
 
     name: str
     fn: Callable[..., Any]
-    mode: Literal["async", "thread"]
+    mode: Literal["async", "thread", "stream"]
     signature: Signature
     options: OpOptions
     where: Place
@@ -132,16 +132,17 @@ def define_op(fn: object, *, options: OpOptions, runs_in: str | None) -> OpDefin
     """
     inner, binds = unwrapped(fn)
     function = check_function(inner, "op")
-    asynchronous = inspect.iscoroutinefunction(function)
+    mode: Literal["async", "thread", "stream"] = "async" if inspect.iscoroutinefunction(function) else "thread"
+    if inspect.isasyncgenfunction(function):
+        mode = "stream"
     name = check_node_name(getattr(function, "__name__", ""), field="the name of an op")
-    if runs_in is not None and asynchronous:
+    if runs_in is not None and mode != "thread":
         raise ConfigurationError(
             f"@op(runs_in={runs_in!r:.60}) is on {name}, an async def, which runs on the event loop; leave runs_in out"
         )
     if runs_in not in (None, "thread"):
         later = ", which is not built yet in this version" if runs_in == "process" else ""
         raise ConfigurationError(f"runs_in of {name} must be 'thread', got {runs_in!r:.60}{later}")
-    mode: Literal["async", "thread"] = "async" if asynchronous else "thread"
     resources = resources_of(function, f"op {name}")
     check_needs(resources, f"op {name}")
     signature = _signature_of(function)

@@ -11,7 +11,7 @@ which the plan orders them: item first, later stage first. A chain inside an ite
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from asyncflow._authoring.call import record
@@ -26,6 +26,7 @@ from asyncflow._authoring.place import Place, told
 from asyncflow._authoring.promise import Promise
 from asyncflow._authoring.site import Items, Site
 from asyncflow._authoring.step import as_promise, same
+from asyncflow._authoring.stream import refuse_misread
 from asyncflow._authoring.unused import warn_of_unused
 from asyncflow._authoring.wiring import Wiring
 from asyncflow.errors import ConfigurationError, PlanError, TracingError
@@ -87,6 +88,10 @@ def over_promise(wiring: Wiring, call: Repeated, items: Promise) -> Promise:
         promises = [Promise(wiring, wiring.refs[i]) for i in known.results]
         return _collected(wiring, call, base, promises, known.names, leads=known.leads, stage=known.stage + 1)
     before = wiring.nodes[source.id]
+    if before.kind is NodeKind.STREAM:
+        raise TracingError(
+            f"each({call.name}, …) at {told(call.where)} was given a stream, which one op reads: give it the list itself"
+        )
     chained = before.kind is NodeKind.MAP and call.inner.map_key is None
     return wiring.add(
         Node(
@@ -111,8 +116,15 @@ def _fragment(wiring: Wiring, call: Repeated, base: str, hint: Hint | None) -> F
         result = as_promise(inner, call.placed(inner, item, f"{base}[]"))
         inner.renumber()
         inner.output = result.ref__
+    refuse_misread(inner)
     warn_of_unused(inner)
-    return Fragment(inner, outside=tuple(inner.outside), output=result.ref__.id, map_key=call.inner.map_key)
+    return Fragment(
+        inner,
+        outside=tuple(inner.outside),
+        output=result.ref__.id,
+        map_key=call.inner.map_key,
+        window=call.inner.window,
+    )
 
 
 def _collected(
@@ -221,6 +233,17 @@ def _ops(
     return results, starts
 
 
+def check_window(value: object, *, who: str) -> int:
+    """Returns a `window`, a number of items of at least 1.
+
+    Raises:
+        ConfigurationError: for anything else.
+    """
+    if type(value) is not int or value < 1:
+        raise ConfigurationError(f"window of {who} must be a whole number of at least 1, got {value!r:.40}")
+    return value
+
+
 def check_map_key(value: Callable[[Any], str] | None, *, who: str) -> Callable[[Any], str] | None:
     """Returns a `map_key`, a plain function or None.
 
@@ -259,15 +282,24 @@ def item_names(
                 f"map_key of {who}{at} cannot name item {i}, which is a promise: leave map_key out, or let one op"
                 " return the list and map over that"
             )
-        name: object = map_key(item)
-        problem = _name_problem(name, names)
-        if problem is not None:
-            raise PlanError(f"map_key of {who}{at} gave {name!r:.60} for item {i}: {problem}")
-        names[str(name)] = i
+        names[item_name(map_key, item, i, names, f"{who}{at}")] = i
     return tuple(names)
 
 
-def _name_problem(name: object, taken: dict[str, int]) -> str | None:
+def item_name(map_key: Callable[[Any], str], item: object, i: int, taken: Mapping[str, int], who: str) -> str:
+    """Returns the name that `map_key` gives item number `i`, where it can be one and is not taken.
+
+    Raises:
+        PlanError: where it is none.
+    """
+    name: object = map_key(item)
+    problem = _name_problem(name, taken)
+    if problem is not None:
+        raise PlanError(f"map_key of {who} gave {name!r:.60} for item {i}: {problem}")
+    return str(name)
+
+
+def _name_problem(name: object, taken: Mapping[str, int]) -> str | None:
     if not isinstance(name, str) or not name or any(character in FORBIDDEN for character in name):
         return "a key is a string that is not empty and has none of / [ ] #"
     if name in taken:

@@ -47,6 +47,8 @@ class NodeKind(IntEnum):
     """The body of a late graph, which wires when its inputs are there, or of a live one. Holds nothing."""
     RESULT = 11
     """The result of a late graph."""
+    STREAM = 12
+    """Results as an op reads them, one by one: what `stream(…)` gives."""
 
 
 class Ref:
@@ -134,14 +136,21 @@ class Fragment:
     `[]` where the item's name goes.
     """
 
-    __slots__ = ("_outside", "map_key", "output", "wiring")
+    __slots__ = ("_outside", "map_key", "output", "window", "wiring")
 
     def __init__(
-        self, wiring: Wiring, *, outside: tuple[Ref, ...], output: int, map_key: Callable[[Any], str] | None
+        self,
+        wiring: Wiring,
+        *,
+        outside: tuple[Ref, ...],
+        output: int,
+        map_key: Callable[[Any], str] | None,
+        window: int,
     ) -> None:
         self.wiring = wiring
         self.output = output
         self.map_key = map_key
+        self.window = window
         self._outside = outside
 
     @property

@@ -14,6 +14,7 @@ from asyncflow._authoring.output import kept
 from asyncflow._authoring.place import told, user_place
 from asyncflow._authoring.promise import Promise
 from asyncflow._authoring.refusal import described
+from asyncflow._authoring.stream import refuse_misread
 from asyncflow._authoring.unused import warn_of_unused
 from asyncflow._authoring.wiring import Wiring
 from asyncflow.errors import PlanError, TracingError
@@ -140,6 +141,7 @@ def _wired(
         else:
             output = run_body(wiring, definition, args, kwargs, definition.where)
         wiring.output = kept(wiring, definition, output)
+    refuse_misread(wiring)
     warn_of_unused(wiring)
     return wiring
 

@@ -79,7 +79,8 @@ class Signature:
         """Resolves the annotations, where that was not done before: only then are `hints` and `returns` right."""
         if not self.resolved:
             known = annotations_of(self._fn, self._nearby)
-            self.returns = hint_of(known.get("return", EMPTY))
+            returned = known.get("return", EMPTY)
+            self.returns = hint_of(listed(returned) if inspect.isasyncgenfunction(self._fn) else returned)
             self.hints = tuple([hint_of(known.get(parameter.name, EMPTY)) for parameter in self.parameters])
             self.resolved = True
         return self
@@ -206,3 +207,9 @@ def names_nearby(fn: Callable[..., Any], around: Mapping[str, Any]) -> Mapping[s
         return {}
     words = {word for text in written for word in _WORD.findall(text)}
     return {word: around[word] for word in words if word in around}
+
+
+def listed(annotation: Any) -> Any:  # noqa: ANN401 — an annotation may be any object
+    """Returns what an async generator with this annotation is to a graph: the list of its items."""
+    arguments = typing.get_args(annotation)
+    return list[arguments[0]] if arguments else list

@@ -13,7 +13,15 @@ if TYPE_CHECKING:
     from asyncflow._authoring.wiring import Wiring
 
 _RESULTS: Final = frozenset(
-    {NodeKind.OP, NodeKind.COLLECT, NodeKind.MAP, NodeKind.OUTCOME, NodeKind.BODY, NodeKind.RESULT}
+    {
+        NodeKind.OP,
+        NodeKind.COLLECT,
+        NodeKind.MAP,
+        NodeKind.OUTCOME,
+        NodeKind.BODY,
+        NodeKind.RESULT,
+        NodeKind.STREAM,
+    }
 )
 _said: dict[Any, Any] = {}
 

@@ -45,6 +45,7 @@ class Wiring:
         items: By the id of a COLLECT node, what it collects.
         outside: The captured results, as references of the parent.
         calls: The graphs whose bodies are running, outermost first.
+        streamed: True where an op reads results one by one.
         bound: Deployments that nested graphs are bound to, where they could not be compared yet.
     """
 
@@ -67,6 +68,7 @@ class Wiring:
         "scopes",
         "site",
         "static",
+        "streamed",
     )
 
     def __init__(
@@ -77,6 +79,7 @@ class Wiring:
         self.root: Wiring = self if parent is None else parent.root
         self.static = static
         self.closed = False
+        self.streamed = False
         self.deployment = deployment
         self.nodes: list[Node] = []
         self.refs: list[Ref] = []

@@ -43,7 +43,7 @@ def resolve(engine: Engine, frame: Execution) -> None:
         demand = make(
             engine, frame, shape.scope, dict(shape.tags), check_shape_pool(shape.pool), threaded=shape.threaded
         )
-        frame.demands.append(demand)
+        frame.demands.append(None if shape.source else demand)  # of a source, asked where its stream is opened
         shares.append(share(demand))
         if engine.core.fits_ever(demand):
             who = next(node.key for node in plan.nodes if node.shape == len(shares) - 1)
@@ -56,10 +56,12 @@ def resolve(engine: Engine, frame: Execution) -> None:
 def make_all(engine: Engine, frame: Execution) -> None:
     """Makes the demands of an execution again, under the limits as they are now."""
     for number, shape in enumerate(frame.plan.shapes):
-        if not callable(shape.pool):
+        if not callable(shape.pool) and not shape.source:
             pools = check_shape_pool(shape.pool)
             frame.demands[number] = make(engine, frame, shape.scope, dict(shape.tags), pools, threaded=shape.threaded)
     frame.extra_demands.clear()
+    for flow in frame.streams.values():
+        flow.forget_demands()
     for i in frame.asked:
         if frame.status[i] < SUCCEEDED:
             frame.asked[i] = own_demand(engine, frame, i)
@@ -132,7 +134,7 @@ def limits_of(engine: Engine, frame: Execution, scope: int) -> ScopeLimits:
             limits,
             max_concurrent=spec.max_concurrent,
             rules=spec.tag_limits,
-            path=frame.prefix + spec.path,
+            path=frame.prefix + frame.named(spec.path),
         )
         frame.scope_limits[index] = limits
     return limits

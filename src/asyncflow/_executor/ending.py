@@ -46,6 +46,8 @@ def settle(engine: Engine, frame: Execution) -> None:
     if frame.hooking is not None and not frame.hooking.over(decided(frame)):
         return
     frame.finished = True
+    for flow in frame.streams.values():
+        flow.close()
     frame.ended_at = engine.clock()
     if frame.timed:
         frame.close_times()
@@ -69,7 +71,7 @@ def settle(engine: Engine, frame: Execution) -> None:
 def tried_again(engine: Engine, root: Execution) -> bool:
     """Returns whether a run that failed goes on with another attempt, or will when the hooks of its ops have ended."""
     run = root.run
-    if run.decided is not None or run.status is not RunStatus.RUNNING or not (root.failed() or root.overdue):
+    if run.decided is not None or run.status is not RunStatus.RUNNING or not (root.has_failed() or root.overdue):
         return False
     if root.hooking is not None and root.hooking.busy:
         return True
@@ -106,7 +108,7 @@ def decided(frame: Execution) -> RunStatus:
     if run.decided is None:
         run.decided = RunStatus.CANCELED
         if run.status is not RunStatus.CANCELING:
-            failed = frame.failed() or frame.overdue or run.interrupt
+            failed = frame.has_failed() or frame.overdue or run.interrupt
             run.decided = RunStatus.FAILED if failed else RunStatus.SUCCEEDED
     return run.decided
 
@@ -226,6 +228,9 @@ def stop_execution(engine: Engine, frame: Execution) -> None:
     stop_trials(frame, now)
     for scope in scopes:
         scope.cancel("the run is being cancelled")
+    for flow in frame.streams.values():
+        for item in flow.items():
+            stop_execution(engine, item)
     if engine.stale:
         engine.wake()
     settle(engine, frame)
@@ -388,6 +393,6 @@ def status_of(frame: Execution) -> RunStatus:
     """Returns how an execution ended; a child's own, not the run's."""
     if frame.parent is None:
         return frame.run.status
-    if frame.overdue is not None or frame.failed():
+    if frame.overdue is not None or frame.has_failed():
         return RunStatus.FAILED
     return RunStatus.CANCELED if CANCELED in frame.status else RunStatus.SUCCEEDED

@@ -21,6 +21,7 @@ from asyncflow._executor.body import refuse_body_too_deep
 from asyncflow._executor.demands import demand_of, limits_of, resolve, run_pools
 from asyncflow._executor.deployment_state import DeploymentState
 from asyncflow._executor.execution import Execution
+from asyncflow._executor.flow import Flow, held_back
 from asyncflow._executor.hooking import watch
 from asyncflow._executor.inline import evaluate
 from asyncflow._executor.outcome import node_failed
@@ -28,6 +29,7 @@ from asyncflow._executor.resuming import go_on, past_of
 from asyncflow._executor.run_retrying import run_tried_again
 from asyncflow._executor.run_state import RunState
 from asyncflow._executor.scope_limits import ScopeLimits
+from asyncflow._executor.side import Side
 from asyncflow._executor.spawn import spawn
 from asyncflow._executor.telling import tell_blocked, tell_other_causes, told_deadlock
 from asyncflow._executor.time_limit import TimeLimit, in_time
@@ -65,6 +67,7 @@ class Engine:
         "fresh_runs",
         "loop",
         "observers",
+        "parked",
         "random",
         "runs",
         "spawning",
@@ -90,6 +93,7 @@ class Engine:
         self.fresh_runs: list[RunState] = []
         self.waiting_specially = 0
         self.blocks: dict[Block, None] = {}
+        self.parked: dict[Side, Flow] = {}
         self.buffers: dict[RunState, Limit] = {}
         self.stale = False
         self.broken = False
@@ -236,6 +240,9 @@ class Engine:
             if demand is None:
                 if nodes[i].graph is not None and self._goes_ahead(frame, i, now):
                     continue
+                op = nodes[i].op
+                if op is not None and op.mode == "stream" and held_back(self, frame, i):
+                    continue
                 demand = frame.asked.get(i) or demand_of(self, frame, i, now)
                 if demand is None:
                     if _taken_back(frame, claims):
@@ -302,6 +309,9 @@ class Engine:
             self._obey(now)
         if telling:
             tell_blocked(self, fresh, fresh_runs, now)
+        if self.parked:
+            for side in tuple(self.parked):
+                side.look(after_round=True)
         if self.observers.runs:
             tell_other_causes(self, now)
 

@@ -20,8 +20,10 @@ from asyncflow._scheduler import RETRYING, RUNNING, STATUS, Frame
 from asyncflow.results import OpStatus
 
 if TYPE_CHECKING:
+    from asyncflow._executor.flow import Flow
     from asyncflow._executor.hooking import Hooking
     from asyncflow._executor.run_state import RunState
+    from asyncflow._executor.side import Side
     from asyncflow._executor.time_limit import ScopeLimit, TimeLimit
     from asyncflow._executor.trial import Trial
     from asyncflow._limits import Claim, Demand, Limit
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from asyncflow.retry import Retry
 
 
+NO_STREAMS: Final[dict[int, Flow]] = {}
+"""What executions without a source share; never written to."""
+
+NO_SIDES: Final[dict[int, Side]] = {}
 LONGEST_STEM: Final = 32
 """Parts of an order that what a late graph appends takes over; late graphs deeper inside each other share one place."""
 
@@ -45,6 +51,7 @@ class Execution(Frame):
     set when its own is over, `failed_in_time` how many failures count that came before. `stems` has where the items of
     a map that was appended stand in order, `depth` is the number of late and live bodies around it, and `unlisted` has
     the bodies that results do not list where they succeeded, with the node that has their result.
+    `streams` has the stream of every source, `sides` the ops of streams that may have to wait for each other.
     """
 
     __slots__ = (
@@ -75,8 +82,10 @@ class Execution(Frame):
         "run",
         "scope_limits",
         "scope_times",
+        "sides",
         "started_at",
         "stems",
+        "streams",
         "time",
         "timed",
         "trials",
@@ -134,6 +143,8 @@ class Execution(Frame):
         self.calls: dict[tuple[int, str], int] = {}
         self.descendants: list[Execution] = []
         self.inputs: Sequence[Any] = ()
+        self.streams: dict[int, Flow] = NO_STREAMS
+        self.sides: dict[int, Side] = NO_SIDES
 
     def grow(self, new: range, i: int) -> None:
         """Map `i` appended nodes: gives them their places in the tables of this room, and their order."""
@@ -215,6 +226,34 @@ class Execution(Frame):
     def failed(self) -> list[int]:
         """Returns the nodes whose failure counts, in the order in which they failed."""
         return [i for i in self.failures if not self.tolerated(i)]
+
+    def has_failed(self) -> bool:
+        """True where a failure counts, of a node or of an op for an item of a stream."""
+        return bool(self.failed()) or any(not self.tolerated(fault.map) for fault in self.faults)
+
+    def failed_ops(self) -> list[tuple[str, BaseException]]:
+        """Returns keys and errors of the ops whose failure counts, in the order in which they failed."""
+        own = [(self.ended[i] or 0.0, self.key(i), self.errors[i]) for i in self.failed()]
+        if not self.faults:
+            return [(key, error) for _, key, error in own]
+        own += [(fault.ended, fault.key, fault.error) for fault in self.faults if not self.tolerated(fault.map)]
+        return [(key, error) for _, key, error in sorted(own, key=lambda one: one[0])]
+
+    @property
+    def outermost(self) -> Execution:
+        """The execution that all of this belongs to: this one, but for items of streams."""
+        return self
+
+    def cause_key(self, i: int) -> str:
+        """Returns the key of what abandoned others: a node, or an op that failed for an item of a stream."""
+        for flow in self.streams.values():
+            if i in flow.causes:
+                return flow.causes[i]
+        return self.key(i)
+
+    def named(self, text: str) -> str:
+        """Returns a key or a path with the names of the items it stands in."""
+        return text
 
     def key(self, i: int) -> str:
         """Returns the key of a node, a child's prefix included."""

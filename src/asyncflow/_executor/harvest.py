@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from asyncflow._executor import ending
-from asyncflow._executor.trial import Trial, told
+from asyncflow._executor.record import NANOSECONDS, record_of
 from asyncflow._plan import MISSING
 from asyncflow._scheduler import FAILED, SUCCEEDED
 from asyncflow.errors import OpSkipped, ResourceError, RunCanceled, RunFailed
-from asyncflow.results import Attempt, OpResult, OpResults, RunResult, RunStatus
+from asyncflow.results import OpResult, OpResults, OpStatus, RunResult, RunStatus
 
 if TYPE_CHECKING:
     from asyncflow._executor.execution import Execution
-
-NANOSECONDS = 1_000_000_000
 
 
 def result_of(frame: Execution) -> RunResult[Any]:
@@ -25,7 +24,8 @@ def result_of(frame: Execution) -> RunResult[Any]:
     frames = [frame]
     for part in frames:
         frames.extend(part.descendants)
-    where: dict[str, tuple[Execution, int]] = {}
+    where: dict[str, OpResult | tuple[Execution, int]] = {}
+    counts: Counter[tuple[str, OpStatus]] = Counter()
     for part in frames:
         for i, node in enumerate(part.nodes):
             if node.shown or part.status[i] == FAILED:
@@ -33,13 +33,17 @@ def result_of(frame: Execution) -> RunResult[Any]:
         for i in part.unlisted:
             if part.status[i] == SUCCEEDED or part.plan.live:
                 where.pop(part.key(i), None)
+        for flow in part.streams.values():
+            where.update(flow.records())
+            counts.update(dict(flow.counts()))
     return RunResult(
         run_id=run.id,
         graph=frame.plan.name,
         status=status,
         output=output_of(frame) if status is RunStatus.SUCCEEDED else None,
         errors=errors_of(frame),
-        ops=OpResults(where, _record),
+        ops=OpResults(where, _recorded),
+        counts=by_key(counts),
         waits=waits_of(frames, run.waited if frame is run.root else {}),
         queued_at=run.queued_at,
         close_errors=close_errors_of(frame, frames),
@@ -49,6 +53,14 @@ def result_of(frame: Execution) -> RunResult[Any]:
         record=frame,
         attempts=run.attempt,
     )
+
+
+def by_key(counts: Mapping[tuple[str, OpStatus], int]) -> Mapping[str, Mapping[OpStatus, int]]:
+    """Returns how many ops of each key ended how."""
+    found: dict[str, dict[OpStatus, int]] = {}
+    for (key, status), number in counts.items():
+        found.setdefault(key, {})[status] = number
+    return found
 
 
 def close_errors_of(frame: Execution, frames: list[Execution]) -> tuple[ResourceError, ...]:
@@ -71,7 +83,7 @@ def output_of(frame: Execution) -> Any:  # noqa: ANN401 — what the graph retur
 
 def errors_of(frame: Execution) -> tuple[Exception, ...]:
     """Returns the exceptions that count, in the order in which the ops failed."""
-    errors = [frame.errors[i] for i in frame.failed()]
+    errors = [error for _, error in frame.failed_ops()]
     if frame.overdue is not None:
         errors.insert(frame.failed_in_time, frame.overdue)
     return tuple([error for error in errors if isinstance(error, Exception)])
@@ -97,45 +109,14 @@ def _summed(frames: list[Execution], queued: Mapping[str, int]) -> dict[str, int
         for waits in [*frame.waited.values(), *earlier]:
             for name, nanoseconds in waits.items():
                 total[name] = total.get(name, 0) + nanoseconds
+        for flow in frame.streams.values():
+            for name, nanoseconds in flow.waits():
+                total[name] = total.get(name, 0) + nanoseconds
     return total
 
 
-def _record(place: tuple[Execution, int]) -> OpResult:
-    frame, i = place
-    cause = frame.blame.get(i)
-    error = frame.errors.get(i if cause is None else cause)
-    trial = frame.trials.get(i)
-    started, failed = frame.started[i], 0
-    tries: tuple[Attempt, ...] = ()
-    waited = dict(frame.waited.get(i, {}))
-    if trial is not None:
-        started, tries, failed = trial.first, tries_of(frame, i, trial), trial.failed
-        for name, nanoseconds in trial.waited.items():
-            waited[name] = waited.get(name, 0) + nanoseconds
-    waits = {name: ns / NANOSECONDS for name, ns in waited.items()}
-    return OpResult(
-        key=frame.key(i),
-        status=frame.op_status(i),
-        error=error,
-        cause=None if cause is None else frame.key(cause),
-        attempts=failed + (frame.started[i] is not None),
-        ready_at=frame.ready_at[i],
-        started_at=started,
-        ended_at=frame.ended[i],
-        needs=frame.needs_of(i),
-        waits=waits,
-        tries=tries,
-        reason=frame.reasons.get(i),
-    )
-
-
-def tries_of(frame: Execution, i: int, trial: Trial) -> tuple[Attempt, ...]:
-    """Returns the attempts of an op, the last one included."""
-    started, ended = frame.started[i], frame.ended[i]
-    if started is None or ended is None:
-        return tuple(trial.attempts)
-    error = frame.errors.get(i)
-    return (*trial.attempts, Attempt(started, ended, "" if error is None else told(error)))
+def _recorded(place: OpResult | tuple[Execution, int]) -> OpResult:
+    return place if isinstance(place, OpResult) else record_of(*place)
 
 
 def value_of(frame: Execution, *, single: bool) -> Any:  # noqa: ANN401 — what the graph or op returned
@@ -172,7 +153,7 @@ def value_of(frame: Execution, *, single: bool) -> Any:  # noqa: ANN401 — what
     result = result_of(frame)
     if frame.plan.live and frame.overdue is None:
         raise RunFailed(f"{frame.plan.name}: its body raised {type(errors[0]).__name__}", errors, result)
-    failed = [frame.key(i) for i in frame.failed()]
+    failed = [key for key, _ in frame.failed_ops()]
     names = ", ".join(failed[:5]) + (f" and {len(failed) - 5} more" if len(failed) > 5 else "")
     told = f"{len(failed)} of {len(result.ops)} ops failed" + (f": {names}" if names else "")
     late = "" if frame.overdue is None else "it took longer than its timeout; "

@@ -7,11 +7,13 @@ context and outside of rounds, and what they raise is a failure of that node lik
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncflow._authoring import NodeKind, item_names
 from asyncflow._executor.ending import interrupt
+from asyncflow._executor.flow import arrived
 from asyncflow._executor.outcome import as_failure, node_failed, node_skipped
+from asyncflow._executor.reader import ListReader
 from asyncflow._executor.stepping import UNAWAITED, arguments, unawaited
 from asyncflow._plan import PlanNode
 from asyncflow._scheduler import expand, give_result
@@ -21,10 +23,14 @@ if TYPE_CHECKING:
     from asyncflow._executor.engine import Engine
     from asyncflow._executor.execution import Execution
 
+_TAKERS: Final = frozenset({NodeKind.MAP, NodeKind.STREAM})
+
 
 def evaluate(engine: Engine, frame: Execution, i: int, now: float) -> None:
     """Evaluates one inline node and tells the frame how it ended."""
     node = frame.nodes[i]
+    if frame.streams and node.kind in _TAKERS and arrived(frame, i):
+        return
     context = frame.context.copy()
     try:
         if node.kind is NodeKind.MAP:
@@ -34,7 +40,7 @@ def evaluate(engine: Engine, frame: Execution, i: int, now: float) -> None:
         if node.kind is NodeKind.RESULT:
             give_result(frame, i)
             return
-        value = context.run(compute, node, frame)
+        value = context.run(compute, node, frame, i)
     except (KeyboardInterrupt, SystemExit) as error:
         frame.cancel(i)
         interrupt(engine, frame.run, error)
@@ -49,9 +55,12 @@ def evaluate(engine: Engine, frame: Execution, i: int, now: float) -> None:
             frame.succeed(i, value)
 
 
-def compute(node: PlanNode, frame: Execution) -> Any:  # noqa: ANN401 — the user's value
+def compute(node: PlanNode, frame: Execution, i: int) -> Any:  # noqa: ANN401 — the user's value
     """Returns the value of a step, whether a gate opens, or the branch a merge takes."""
     args, kwargs = arguments(node, frame)
+    if node.kind is NodeKind.STREAM:
+        reader = [j for j in frame.waiters_of(i) if frame.nodes[j].kind is NodeKind.OP]
+        return ListReader(args[0], frame, reader[0] if reader else -1)
     if node.kind is NodeKind.GATE:
         return bool(args[0]) is args[1]
     if node.kind is NodeKind.MERGE:

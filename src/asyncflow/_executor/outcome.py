@@ -14,12 +14,13 @@ from asyncflow._executor.ending import interrupt, settle, stop
 from asyncflow._executor.retrying import tried_again
 from asyncflow._executor.telling import tell_ended
 from asyncflow._executor.traces import noted, trimmed
-from asyncflow.errors import OpAborted, SelfCancelled, Skip
+from asyncflow.errors import OpAborted, SelfCancelled, Skip, StreamError
 
 if TYPE_CHECKING:
     from asyncflow._executor.engine import Engine
     from asyncflow._executor.execution import Execution
     from asyncflow._limits import Claim
+    from asyncflow._scheduler import Broken
 
 
 def op_succeeded(engine: Engine, claim: Claim, value: object, now: float) -> None:
@@ -56,6 +57,9 @@ def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float, *,
     elif issubclass(kind, Skip):
         node_skipped(frame, i, error)
         engine.advance(frame, now)
+    elif issubclass(kind, StreamError) and (broken := stream_that_broke(frame, i, error)) is not None:
+        frame.abandon(i, broken.error)
+        engine.advance(frame, now)
     else:
         failure = as_failure(frame.key(i), error)
         again = failure is error and not final and not frame.closed
@@ -67,6 +71,16 @@ def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float, *,
         tell_ended(engine, frame, i, now)
     if not frame.open:
         settle(engine, frame)
+
+
+def stream_that_broke(frame: Execution, i: int, error: BaseException) -> Broken | None:
+    """Returns why the stream that op `i` reads ended, where that is what it raised."""
+    for flow in frame.streams.values():
+        for queue in flow.queues:
+            if queue.reader == i and queue.broken is not None and error.__cause__ is queue.broken.error:
+                flow.causes[i] = queue.broken.key
+                return queue.broken
+    return None
 
 
 def give_back(engine: Engine, frame: Execution, i: int, claim: Claim, now: float) -> None:
@@ -90,7 +104,7 @@ def node_failed(engine: Engine, frame: Execution, i: int, error: Exception, now:
     frame.fail(i, error)
     if frame.hooking is not None and frame.started[i] is not None:
         frame.hooking.op_ended(i)
-    if frame.run.options.on_error == "fail_fast" and not frame.tolerated(i) and frame is frame.run.root:
+    if frame.run.options.on_error == "fail_fast" and not frame.tolerated(i) and frame.outermost is frame.run.root:
         stop(engine, frame.run)
 
 

@@ -34,6 +34,9 @@ def tried_again(engine: Engine, frame: Execution, i: int, claim: Claim, error: E
     policy = frame.op_retry(node.scope) if own is None else own
     if policy is None and not issubclass(type(error), RetryRequested):
         return False
+    if frame.streams and (gone := items_gone(frame, i)):
+        noted(error, f"asyncflow: it was not tried again, since {gone}")
+        return False
     trial = frame.trials.get(i)
     failed = 1 if trial is None else trial.failed + 1
     delay = delay_after(engine, frame, policy, error, failed)
@@ -63,6 +66,17 @@ def tried_again(engine: Engine, frame: Execution, i: int, claim: Claim, error: E
     else:
         try_again(engine, frame, i)
     return True
+
+
+def items_gone(frame: Execution, i: int) -> str:
+    """Returns why an op of a stream cannot be tried again: what it gave or read is gone; empty where it can."""
+    for flow in frame.streams.values():
+        if flow.source == i and flow.produced:
+            return f"{flow.produced} of its items were taken"
+        for queue in flow.queues:
+            if queue.reader == i and queue.taken:
+                return f"it has read {queue.taken} results of its stream"
+    return ""
 
 
 def delay_after(engine: Engine, frame: Execution, policy: Retry | None, error: Exception, failed: int) -> float | None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from asyncflow._executor import ending
 from asyncflow._executor.block import Block
 from asyncflow._executor.demands import demand_of
+from asyncflow._executor.flow import held_back
 from asyncflow._executor.time_limit import TimeLimit, in_time
 from asyncflow._limits import Claim
 from asyncflow._scheduler import BLOCKED
@@ -94,6 +95,10 @@ def roots_of(engine: Engine, run: RunState, now: float) -> dict[Demand, int]:
         shape = frame.nodes[i].shape
         demand = frame.demands[shape] if shape >= 0 else None
         if demand is None:
+            op = frame.nodes[i].op
+            if op is not None and op.mode == "stream" and held_back(engine, frame, i):
+                frame.ready.remove(i)
+                continue
             demand = frame.asked.get(i) or demand_of(engine, frame, i, now)
             if demand is None:  # the function raised: that op has failed
                 frame.ready.remove(i)

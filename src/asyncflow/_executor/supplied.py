@@ -70,7 +70,9 @@ async def judged(claim: Claim, op: OpDefinition, args: list[Any], kwargs: dict[s
 
     async def called(op: OpDefinition, args: list[Any], kwargs: dict[str, Any]) -> Any:  # noqa: ANN401 — the user's result
         value: Any = await call(op, args, kwargs)
-        if not issubclass(type(value), (Coroutine, asyncio.Future)):  # a forgotten `await` is told as such
+        if op.mode != "stream" and not issubclass(
+            type(value), (Coroutine, asyncio.Future)
+        ):  # a forgotten `await` is told as such
             boundary.judge_output(value, who)
         return value
 

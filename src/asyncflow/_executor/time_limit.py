@@ -58,7 +58,7 @@ class TimeLimit:
             frame.overdue = RunTimeout(f"run {frame.run.id} of {frame.run.graph} {took}")
         else:
             frame.overdue = RunTimeout(f"{frame.run.graph}/{frame.prefix.removesuffix('/')} {took}")
-        frame.failed_in_time = len(frame.failed())
+        frame.failed_in_time = len(frame.failed_ops())
         if frame.parent is None:
             stop(self.engine, frame.run)
         else:

@@ -2,7 +2,7 @@
 
 from asyncflow._limits.admission import Admission, ReleaseError
 from asyncflow._limits.book import FOLLOWS, Follows, LimitBook, PoolQuota, PoolQuotas
-from asyncflow._limits.claim import Claim, ClaimState, ReturnedClaim
+from asyncflow._limits.claim import Claim, ClaimState, ReturnedClaim, chain
 from asyncflow._limits.command import AskRemote, Command, Deadlocked, DropTicket, Gathering, ReturnRemote, Unparked
 from asyncflow._limits.demand import Demand
 from asyncflow._limits.explanation import Blocker, Explanation
@@ -49,4 +49,5 @@ __all__ = [
     "Views",
     "WaiterView",
     "alike",
+    "chain",
 ]

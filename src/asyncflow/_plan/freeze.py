@@ -114,7 +114,7 @@ def shape_of(scope: int, op: OpDefinition, shapes: dict[Shape, int], known: dict
     number = known.get((scope, id(op)))
     if number is None:
         options = op.options
-        key = Shape(scope, op.pool, tuple(sorted(options.tags.items())), op.mode == "thread")
+        key = Shape(scope, op.pool, tuple(sorted(options.tags.items())), op.mode == "thread", op.mode == "stream")
         number = known[scope, id(op)] = shapes.setdefault(key, len(shapes))
     return number
 
@@ -182,6 +182,7 @@ def freeze_fragment(node: Node) -> Fragment:
         output=wired.output,
         scopes=freeze_scopes(wired.wiring),
         map_key=wired.map_key,
+        window=wired.window,
     )
 
 

@@ -29,6 +29,7 @@ class Fragment:
         scopes: The nested calls made for each item; 0 stands for the scope of the map itself.
         map_key: Names an item by its value, instead of by its index.
         prefix: The names of the items it stands in, outermost first, where maps are nested.
+        window: How many items of a stream may be ahead of those that are done.
     """
 
     nodes: tuple[PlanNode, ...]
@@ -37,6 +38,7 @@ class Fragment:
     scopes: tuple[Scope, ...]
     map_key: Callable[[Any], str] | None
     prefix: tuple[str, ...] = ()
+    window: int = 64
 
 
 @dataclass(slots=True, eq=False)

@@ -45,9 +45,11 @@ class Shape:
         pool: Their pools, or the function that will name them.
         tags: Their op tags, sorted.
         threaded: Whether they need a thread.
+        source: Whether they give their results one by one.
     """
 
     scope: int
     pool: object
     tags: tuple[tuple[str, str], ...]
     threaded: bool
+    source: bool = False

@@ -15,7 +15,7 @@ node and run (dense lists are half the memory and a third of the time).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from asyncflow._authoring import NodeKind, Ref
 from asyncflow._plan import MISSING, Plan, PlanNode, Scope
@@ -35,15 +35,27 @@ from asyncflow._scheduler.state import (
 from asyncflow.results import Outcome
 
 _OP: Final = NodeKind.OP
-_INLINE: Final = frozenset({NodeKind.STEP, NodeKind.GATE, NodeKind.MERGE, NodeKind.MAP, NodeKind.RESULT})
+_INLINE: Final = frozenset(
+    {NodeKind.STEP, NodeKind.GATE, NodeKind.MERGE, NodeKind.MAP, NodeKind.RESULT, NodeKind.STREAM}
+)
 _DROPPED: Final = object()
+
+
+class Fault(NamedTuple):
+    """An op that failed for an item of a stream, and so on behalf of a map."""
+
+    map: int
+    key: str
+    error: BaseException
+    ended: float
 
 
 class Frame:
     """The state of one plan while it runs.
 
     `ready` gathers the ids of ops whose inputs are there, `inline` those of nodes the executor evaluates at once;
-    the caller empties both. `left` counts nodes that have not ended. `kept` has those that succeeded in an earlier run.
+    the caller empties both. `left` counts nodes that have not ended. `kept` has those that succeeded in an earlier run,
+    `faults` the ops that failed for items of streams, which have no nodes here.
     """
 
     __slots__ = (
@@ -56,6 +68,7 @@ class Frame:
         "expanded",
         "extra",
         "failures",
+        "faults",
         "inline",
         "kept",
         "left",
@@ -91,6 +104,7 @@ class Frame:
         self.errors: dict[int, BaseException] = {}
         self.blame: dict[int, int] = {}
         self.failures: list[int] = []
+        self.faults: list[Fault] = []
         self.extra: dict[int, list[int]] = {}
         self.collected: dict[int, list[int]] = {}
         self.expanded: set[int] = set()
@@ -195,6 +209,8 @@ class Frame:
             if not tell or self.closed:
                 continue
             for j in self.followers(i):
+                if self.status[j] > RETRYING:
+                    continue  # what took items one by one may have ended before the rest
                 self.missing[j] -= 1
                 if not (i == self.nodes[j].items and j in self.expanded):
                     self.doubts.add(j)
@@ -206,6 +222,18 @@ class Frame:
                         pending.append((j, verdict))
                         if verdict == SKIPPED:
                             self.values[j] = MISSING
+
+    def abandon(self, i: int, error: BaseException | None) -> None:
+        """Node `i` cannot be had, because of something that has no node here."""
+        if error is not None:
+            self.errors[i] = error
+            self.blame[i] = i
+        self._end(i, ABANDONED)
+
+    def waiters_of(self, i: int) -> Iterable[int]:
+        """Returns the ids of all that wait for `i`, appended nodes included; nothing is changed."""
+        extra = self.extra.get(i)
+        return self.nodes[i].successors if extra is None else (*self.nodes[i].successors, *extra)
 
     def followers(self, i: int) -> Iterable[int]:
         """Returns the ids of all that wait for `i`, appended nodes included."""
@@ -234,7 +262,7 @@ class Frame:
             self._collect(i)
         elif kind is NodeKind.OUTCOME:
             self.succeed(i, self._outcome(i))
-        elif kind in _INLINE:
+        elif kind in _INLINE and self.status[i] == WAITING:
             self.inline.append(i)
         # INPUT, ITEM and CAPTURE nodes are given their values by others
 
@@ -323,9 +351,9 @@ class Frame:
     def _outcome(self, i: int) -> Outcome[Any]:
         """How a settled call ended: its own failures first, then the state of its result."""
         source = self.nodes[i].sources[0]
-        own = [j for j in self.failures if self.tolerated_by(j, i)]
-        if own:
-            errors = [self.errors[j] for j in own]
+        errors = [self.errors[j] for j in self.failures if self.tolerated_by(j, i)]
+        errors += [fault.error for fault in self.faults if self.tolerated_by(fault.map, i)]
+        if errors:
             error = errors[0] if len(errors) == 1 else BaseExceptionGroup(f"{len(errors)} ops failed", errors)
             return Outcome(STATUS[FAILED], error=error)
         state = self.status[source]

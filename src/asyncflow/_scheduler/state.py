@@ -41,7 +41,7 @@ STATUS: Final = (
 FOLLOWS: Final = (
     frozenset({BLOCKED, RUNNING, SUCCEEDED, FAILED, SKIPPED, ABANDONED, CANCELED}),
     frozenset({RUNNING, FAILED, CANCELED}),
-    frozenset({RETRYING, SUCCEEDED, FAILED, SKIPPED, CANCELED}),
+    frozenset({RETRYING, SUCCEEDED, FAILED, SKIPPED, ABANDONED, CANCELED}),
     frozenset({BLOCKED, FAILED, CANCELED}),
     frozenset[int](),
     frozenset[int](),
