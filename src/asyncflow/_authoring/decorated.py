@@ -48,7 +48,7 @@ def check_function(thing: object, decorator: Literal["op", "graph"]) -> Callable
     Raises:
         ConfigurationError: telling what it is and what to write.
     """
-    problem = _no_function(thing, decorator) or _wrong_function(thing)
+    problem = _no_function(thing, decorator) or _wrong_function(thing, decorator)
     if problem is not None:
         raise ConfigurationError(f"@{decorator} {problem}")
     if not callable(thing):
@@ -88,7 +88,7 @@ def _no_function(thing: Any, decorator: str) -> str | None:  # noqa: ANN401 — 
     return None
 
 
-def _wrong_function(thing: object) -> str | None:
+def _wrong_function(thing: object, decorator: str) -> str | None:
     """Returns what is wrong with a function of a kind that cannot be used."""
     name = _name(thing)
     if not callable(thing):
@@ -96,7 +96,7 @@ def _wrong_function(thing: object) -> str | None:
     if name == "<lambda>":
         return "takes a function with a name, and a lambda has none; write a `def`, or a step: `apply(lambda …, x)`"
     if decorator == "graph" and inspect.isasyncgenfunction(thing):
-        return f"is on {name}, an async generator, and a graph returns once; make it an op: `@op` gives its items one by one"
+        return f"is on {name}, an async generator, and a graph returns once; put @op on it, and `each` takes its items"
     if inspect.isgeneratorfunction(thing):
         return f"is on {name}, a generator, and gives one value; return a list, or write an `async def` that yields"
     if not isinstance(getattr(thing, "__name__", None), str):

@@ -26,7 +26,8 @@ class OpDefinition:
     Args:
         name: What its keys begin with.
         fn: The user's function.
-        mode: How it is called: `async` on the event loop, `thread` on a thread, `stream` on the event loop, item by item.
+        mode: How it is called: `async` on the event loop, `thread` on a thread, `stream` item by item on the event
+            loop.
         signature: How it may be called.
         options: What is tuned on it.
         where: File and line of the function.

@@ -90,7 +90,7 @@ def over_promise(wiring: Wiring, call: Repeated, items: Promise) -> Promise:
     before = wiring.nodes[source.id]
     if before.kind is NodeKind.STREAM:
         raise TracingError(
-            f"each({call.name}, …) at {told(call.where)} was given a stream, which one op reads: give it the list itself"
+            f"each({call.name}, …) at {told(call.where)} was given a stream, which one op reads: give it the list"
         )
     chained = before.kind is NodeKind.MAP and call.inner.map_key is None
     return wiring.add(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
+import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Self
@@ -212,4 +213,4 @@ def names_nearby(fn: Callable[..., Any], around: Mapping[str, Any]) -> Mapping[s
 def listed(annotation: Any) -> Any:  # noqa: ANN401 — an annotation may be any object
     """Returns what an async generator with this annotation is to a graph: the list of its items."""
     arguments = typing.get_args(annotation)
-    return list[arguments[0]] if arguments else list
+    return types.GenericAlias(list, arguments[:1]) if arguments else list

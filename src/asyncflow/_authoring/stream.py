@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
+from types import GenericAlias
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from asyncflow._authoring.current import CURRENT
@@ -69,13 +70,13 @@ def stream(items: Iterable[R]) -> AsyncIterator[R]:
                 f"stream(…) at {told(where)} takes the results of an `each` or of an async generator op, and was given"
                 f" a value of type {type(given).__name__}"
             )
-        given = as_promise(wiring, list(cast("Iterable[Any]", given)))
+        given = as_promise(wiring, list(given))
     source = wiring.ref(given)
     before = wiring.nodes[source.id]
     if before.kind is NodeKind.STREAM:
         raise TracingError(f"stream(…) at {told(where)} was given a stream; give the list itself, once for each op")
     item = None if before.gives is None else before.gives.item
-    gives = Hint(AsyncIterator[item.annotation]) if item is not None else Hint(AsyncIterator)
+    gives = Hint(AsyncIterator if item is None else GenericAlias(AsyncIterator, item.annotation))
     wiring.streamed = True
     promise: Any = wiring.add(
         Node(
@@ -99,7 +100,7 @@ def refuse_misread(wiring: Wiring) -> None:
     if not wiring.streamed:
         return
     nodes = wiring.nodes
-    streams = {i for i, node in enumerate(nodes) if node.kind is NodeKind.STREAM or _captured(wiring, node)}
+    streams = {i for i, node in enumerate(nodes) if node.kind is NodeKind.STREAM or _captured(node)}
     readers: dict[int, Node] = {}
     output = wiring.output
     if type(output) is Ref and output.id in streams:
@@ -131,7 +132,7 @@ def _read_by(node: Node) -> list[int]:
     return list(dict.fromkeys([*node.sources, *node.after, *outside, *([node.items] if node.items >= 0 else [])]))
 
 
-def _captured(wiring: Wiring, node: Node) -> bool:
+def _captured(node: Node) -> bool:
     """True for a stream from outside, which every item would have to read."""
     return node.kind is NodeKind.CAPTURE and node.key.rpartition("/")[2].startswith("((stream)")
 

@@ -121,6 +121,7 @@ class Branch:
             self.order_of(-node.op.options.priority if node.op is not None else 0, index, -node.stage, -node.height, i)
             for i, node in enumerate(self.item.plan.nodes)
         ]
+        item.depth = frame.depth
         self.items[item] = None
         frame.open += 1
         frame.run.children.setdefault(self.flow.hub, []).append(item)

@@ -46,8 +46,7 @@ def settle(engine: Engine, frame: Execution) -> None:
     if frame.hooking is not None and not frame.hooking.over(decided(frame)):
         return
     frame.finished = True
-    for flow in frame.streams.values():
-        flow.close()
+    frame.close_streams()
     frame.ended_at = engine.clock()
     if frame.timed:
         frame.close_times()

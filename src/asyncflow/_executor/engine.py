@@ -238,10 +238,7 @@ class Engine:
             shape = nodes[i].shape
             demand = demands[shape] if shape >= 0 else None
             if demand is None:
-                if nodes[i].graph is not None and self._goes_ahead(frame, i, now):
-                    continue
-                op = nodes[i].op
-                if op is not None and op.mode == "stream" and held_back(self, frame, i):
+                if self._goes_ahead(frame, i, now) or held_back(self, frame, i):
                     continue
                 demand = frame.asked.get(i) or demand_of(self, frame, i, now)
                 if demand is None:
@@ -271,7 +268,7 @@ class Engine:
         lie inside each other, bodies wait for the round like ops, so that they cannot put it off for long.
         """
         node = frame.nodes[i]
-        if len(self.starts) >= MOST_AHEAD or frame.scopes[node.scope].late:
+        if node.graph is None or len(self.starts) >= MOST_AHEAD or frame.scopes[node.scope].late:
             return False
         claim = Claim(frame.run.party, self.core.demand(()), frame.orders[i], (frame, i), frame.parent)
         self.core.grant_nothing(claim)

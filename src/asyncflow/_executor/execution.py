@@ -210,6 +210,11 @@ class Execution(Frame):
         for limit in self.scope_times.values():
             limit.close()
 
+    def close_streams(self) -> None:
+        """It has ended: nothing of its streams stays in the core."""
+        for flow in self.streams.values():
+            flow.close()
+
     @property
     def latest(self) -> Execution:
         """Itself, or where it is a run's, that of the run's last attempt."""

@@ -281,7 +281,6 @@ class Flow:
 
     def has_blocked(self, side: Side) -> bool:
         """Returns whether another op of the stream than `side` waits for limits."""
-        frame = self.frame
         if any(is_blocked(item) for branch in self.branches for item in branch.items):
             return True
         if any(other is not side and other.asks for other in self.sides()):
@@ -345,7 +344,8 @@ def chains(source: int, maps: Sequence[Stage]) -> list[list[Stage]]:
 
 def held_back(engine: Engine, frame: Execution, source: int) -> bool:
     """Opens the stream of a source whose inputs are there; returns whether it must wait for what its takers need."""
-    if source in frame.streams:
+    op = frame.nodes[source].op
+    if op is None or op.mode != "stream" or source in frame.streams:
         return False
     takers = takers_of(frame, source)
     unmet = takers.unmet(frame)

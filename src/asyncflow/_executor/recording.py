@@ -105,7 +105,7 @@ def records_of(item: Execution) -> Iterator[tuple[str, OpResult]]:
     """Yields the records of all that ran in an item."""
     for part in parts_of(item):
         for i, node in enumerate(part.nodes):
-            if node.shown or part.status[i] == FAILED:
+            if (node.shown or part.status[i] == FAILED) and not (i in part.unlisted and part.status[i] == SUCCEEDED):
                 yield part.key(i), record_of(part, i)
         for flow in part.streams.values():
             yield from flow.records()

@@ -95,8 +95,7 @@ def roots_of(engine: Engine, run: RunState, now: float) -> dict[Demand, int]:
         shape = frame.nodes[i].shape
         demand = frame.demands[shape] if shape >= 0 else None
         if demand is None:
-            op = frame.nodes[i].op
-            if op is not None and op.mode == "stream" and held_back(engine, frame, i):
+            if held_back(engine, frame, i):
                 frame.ready.remove(i)
                 continue
             demand = frame.asked.get(i) or demand_of(engine, frame, i, now)

@@ -94,8 +94,7 @@ def _leave(engine: Engine, old: Execution, now: float) -> None:
     old.finished = True
     old.ended_at = now
     old.close_times()
-    for flow in old.streams.values():
-        flow.close()
+    old.close_streams()
     if old.hooking is not None:
         old.hooking.close()
     run.executions.remove(old)
