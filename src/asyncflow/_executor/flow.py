@@ -48,6 +48,7 @@ class Flow:
         lane: The items of the source as such, for those who take them without a map.
         produced: How many items there were.
         over: True when the source gives no more.
+        linked: The streams, this one among them, that ops connect which read one and give another.
         causes: For maps that were abandoned because of an item, the key of the op that failed.
     """
 
@@ -62,6 +63,7 @@ class Flow:
         "hub",
         "lane",
         "lanes",
+        "linked",
         "over",
         "produced",
         "queues",
@@ -74,6 +76,7 @@ class Flow:
         self.source = source
         self.produced = 0
         self.over = False
+        self.linked: list[Flow] = [self]
         self.causes: dict[int, str] = {}
         self._broken: Broken | None = None
         self._closed = False
@@ -159,7 +162,8 @@ class Flow:
 
     def is_short(self, side: Side) -> bool:
         """Returns whether somebody waits for a limit that the source holds units of."""
-        return any(limit.crowd is not None for limit, _ in side.claim.demand.needs) and self.has_blocked(side)
+        crowded = any(limit.crowd is not None for limit, _ in side.claim.demand.needs)
+        return crowded and any(flow.has_blocked(side) for flow in self.linked)
 
     def may_give(self) -> bool:
         """Returns whether the source may go on, or is to end."""
@@ -175,12 +179,10 @@ class Flow:
         """The source gives no more items."""
         self.over = True
         self._broken = broken
-        if not any(branch.items for branch in self.branches):
-            self._end_lanes()
-
-    def _end_lanes(self) -> None:
-        for lane in self.lanes.values():
-            lane.end(self._broken)
+        self.lane.end(broken)
+        for branch in self.branches:
+            if not branch.items:
+                branch.end(broken)
         self.results_came()
 
     # ── items ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -192,15 +194,15 @@ class Flow:
     def item_ended(self, branch: Branch) -> None:
         """An item of a branch has ended."""
         frame, engine = self.frame, self.engine
-        if self.over and not any(one.items for one in self.branches):
-            self._end_lanes()
-            if not frame.closed:
-                for stage in branch.stages:
-                    if not frame.missing[stage.id]:
-                        self.arrive(stage.id)
-                engine.advance(frame, engine.clock())
-        else:
-            self.results_came()
+        ended = self.over and not branch.items
+        if ended:
+            branch.end(self._broken)
+        self.results_came()
+        if ended and not frame.closed:
+            for stage in branch.stages:
+                if not frame.missing[stage.id]:
+                    self.arrive(stage.id)
+            engine.advance(frame, engine.clock())
         if not frame.open:
             settle(engine, frame)
 
@@ -281,7 +283,7 @@ class Flow:
 
     def has_blocked(self, side: Side) -> bool:
         """Returns whether another op of the stream than `side` waits for limits."""
-        if any(is_blocked(item) for branch in self.branches for item in branch.items):
+        if any(is_blocked(item, self.frame.run) for branch in self.branches for item in branch.items):
             return True
         if any(other is not side and other.asks for other in self.sides()):
             return True
@@ -354,8 +356,18 @@ def held_back(engine: Engine, frame: Execution, source: int) -> bool:
         return True
     if not frame.streams:
         frame.streams = {}
-    frame.streams[source] = Flow(engine, frame, source, takers)
+    flow = frame.streams[source] = Flow(engine, frame, source, takers)
+    for other in tuple(frame.streams.values()):
+        if other is not flow and other.has_side(source):
+            _link(flow, other)
     return False
+
+
+def _link(flow: Flow, other: Flow) -> None:
+    """From now on the sides of both streams lend to each other: each may wait for the other."""
+    joined = [*other.linked, *flow.linked]
+    for one in joined:
+        one.linked = joined
 
 
 def arrived(frame: Execution, i: int) -> bool:

@@ -15,7 +15,7 @@ leaves a loan behind it, and a million of these do not fit; a leg's loans end wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from asyncflow._executor.block import Block
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from asyncflow._executor.engine import Engine
     from asyncflow._executor.execution import Execution
     from asyncflow._executor.flow import Flow
+    from asyncflow._executor.run_state import RunState
     from asyncflow._plan import Order
 
 
@@ -82,15 +83,15 @@ class Side:
     """One op of a stream that may have to wait for the others.
 
     Args:
-        flows: The streams it belongs to: the one it is the source of, the one it reads, or both.
+        flow: A stream it belongs to: it is its source, or reads it. All that are linked to it are meant with it.
         claim: What it holds.
     """
 
-    __slots__ = ("_edges", "_fresh", "_leg", "_may", "_order", "_waiter", "claim", "engine", "flows", "why")
+    __slots__ = ("_edges", "_fresh", "_leg", "_may", "_order", "_waiter", "claim", "engine", "flow", "why")
 
-    def __init__(self, flows: Sequence[Flow], claim: Claim) -> None:
-        self.engine: Engine = flows[0].engine
-        self.flows = flows
+    def __init__(self, flow: Flow, claim: Claim) -> None:
+        self.engine: Engine = flow.engine
+        self.flow = flow
         self.claim = claim
         self.why = ""
         self._waiter: asyncio.Future[None] | None = None
@@ -158,12 +159,13 @@ class Side:
         elif self._is_needed():
             self._fresh = True
             self._lend()
-        elif self._may():
-            self.go_on()
+        elif self._may() and self._leg is None:
+            self._ask()
 
     def go_on(self) -> None:
-        """It has all it needs."""
+        """It has all it needs: from now on it lends nothing, though its task is resumed a turn later."""
         if self._waiter is not None and not self._waiter.done():
+            self._unlend()
             self._waiter.set_result(None)
 
     def refuse(self, error: Exception) -> None:
@@ -184,12 +186,12 @@ class Side:
         crowded = [limit for limit, _ in self.claim.demand.needs if limit.crowd is not None]
         if not crowded or (self._may() and not all(limit.reentrant for limit in crowded)):
             return False
-        return any(flow.has_blocked(self) for flow in self.flows)
+        return any(flow.has_blocked(self) for flow in self.flow.linked)
 
     def _lend(self) -> None:
         """Lets the items, and every other side that has not started, borrow what it holds."""
         core = self.engine.core
-        for flow in self.flows:
+        for flow in self.flow.linked:
             for borrower in (flow.hub, *flow.unstarted(self)):
                 if borrower not in self._edges:
                     self._edges.append(borrower)
@@ -245,16 +247,19 @@ def side_of(frame: Execution, i: int) -> Side:
         raise ConfigurationError(f"{frame.key(i)} does not run; this is a defect of asyncflow")
     side = frame.sides.get(i)
     if side is None or side.claim is not claim:
-        flows = [flow for flow in frame.streams.values() if flow.has_side(i)]
         if not frame.sides:
             frame.sides = {}
-        side = frame.sides[i] = Side(flows, claim)
+        side = frame.sides[i] = Side(next(flow for flow in frame.streams.values() if flow.has_side(i)), claim)
     return side
 
 
-def is_blocked(frame: Execution) -> bool:
-    """Returns whether an op of an execution waits for limits."""
-    return frame.status.find(BLOCKED) >= 0
+def is_blocked(frame: Execution, run: RunState) -> bool:
+    """Returns whether an op of an execution waits for limits, or one of what runs inside its ops and streams."""
+    if frame.status.find(BLOCKED) >= 0:
+        return True
+    inside = [flow.hub for flow in frame.streams.values()]
+    inside += [claim for claim in frame.claims if claim is not None and claim in run.children]
+    return any(is_blocked(child, run) for claim in inside for child in run.children.get(claim, ()))
 
 
 def _always() -> bool:
