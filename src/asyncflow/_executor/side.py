@@ -219,12 +219,15 @@ class Side:
         if self._whole():
             self.go_on()
             return
-        self._leg = Leg(self, self.claim, hub=self.engine.parked[self].hub, order=self._order())
-        self._leg.enqueue()
+        leg = self._leg = Leg(self, self.claim, hub=self.engine.parked[self].hub, order=self._order())
+        self.engine.core.lend(self.claim, leg.claim)  # what is not away
+        leg.enqueue()
 
     def _drop_leg(self) -> None:
         leg, self._leg = self._leg, None
         if leg is not None:
+            if self.claim.granted and not self.engine.broken:
+                self.engine.core.unlend(self.claim, leg.claim)
             leg.leave()
 
     def _wake(self) -> None:
