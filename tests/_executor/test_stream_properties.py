@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncflow import Deployment, OpStatus, RunStatus, Skip, TagLimit, each, graph, op, stream
 from asyncflow.testing import run_virtual
+
+pytestmark = pytest.mark.filterwarnings("ignore::asyncflow.UnusedResultWarning")  # a list may well be made for nobody
 
 
 class World:
@@ -269,7 +272,7 @@ def test_random_streams_with_trouble_end(seed: int) -> None:
                 run = flow.on(prod).start()
                 if at is not None:
                     await anyio.sleep(at)
-                    run.cancel("enough")
+                    await run.cancel("enough")
                 result = await run.result()
             assert all(limit.held == 0 for limit in prod.snapshot().limits)
             assert all(one.status not in {OpStatus.RUNNING, OpStatus.BLOCKED} for one in result.ops.values())

@@ -298,6 +298,8 @@ class Engine:
         if telling:
             self.fresh, self.fresh_runs = [], []  # what begins by this round waits for the next
         reading = int(now * 1_000_000_000)
+        for side in self.parked:
+            side.reach()
         starts = self.core.admit(max(reading, self.core.now))  # user code that ran meanwhile may have had a round
         if starts and (self.waiting_specially or self.buffers):
             starts = run_queue.admitted(self, starts, now)

@@ -215,7 +215,6 @@ class Flow:
         stage = next(one for one in branch.stages if one.id == i)
         lane = branch.lanes[i]
         captures = () if stage.node.fragment is None else stage.node.fragment.captures
-        frame.unread((stage.feed, *captures))
         lost = [j for j in captures if frame.status[j] > SUCCEEDED and frame.status[j] != SKIPPED]
         if lost:
             cause = frame.blame.get(lost[0], lost[0])
@@ -225,6 +224,7 @@ class Flow:
             self.causes[i] = lane.broken.key
             frame.abandon(i, lane.broken.error)
         else:
+            frame.unread((stage.feed, *captures))
             frame.succeed(i, lane.kept)
 
     # ── those who read ────────────────────────────────────────────────────────────────────────────────────────────

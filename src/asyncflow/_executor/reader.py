@@ -96,5 +96,9 @@ class ListReader(AsyncIterator[Any]):
         self._next += 1
         return self._values[self._next - 1]
 
+    def anew(self, frame: Execution) -> ListReader:
+        """Returns a reader of the same results for the same op in an execution that resumes."""
+        return ListReader(self._values, frame, self._reader)
+
     def __repr__(self) -> str:
         return f"<stream of {len(self._values)} results, {self._next} read>"

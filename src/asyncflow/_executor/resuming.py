@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from asyncflow._executor.execution import Execution
 from asyncflow._executor.hooking import watch_appended
+from asyncflow._executor.streams_again import lost_streams, read_anew
 from asyncflow._scheduler import take_up
 from asyncflow.errors import ConfigurationError, InputError, PlanError
 from asyncflow.results import RunResult
@@ -84,7 +85,8 @@ def alike(now: object, then: object) -> bool:
 
 def go_on(frame: Execution, past: Execution, inputs: Sequence[Any]) -> None:
     """Begins an execution with what an earlier one of the same plan achieved."""
-    new = take_up(frame, past, inputs)
+    new = take_up(frame, past, inputs, lost=lost_streams(past))
+    read_anew(frame)
     frame.claims.extend([None] * len(new))
     frame.timed = frame.timed or any(scope.timeout is not None for scope in frame.scopes[len(frame.scope_limits) :])
     frame.scope_limits.extend([None] * (len(frame.scopes) - len(frame.scope_limits)))

@@ -162,6 +162,11 @@ class Side:
         elif self._may() and self._leg is None:
             self._ask()
 
+    def reach(self) -> None:
+        """A round comes: whoever joined the stream since it began to lend may borrow too."""
+        if self._edges:
+            self._lend()
+
     def go_on(self) -> None:
         """It has all it needs: from now on it lends nothing, though its task is resumed a turn later."""
         if self._waiter is not None and not self._waiter.done():

@@ -8,7 +8,7 @@ from asyncflow._scheduler.expansion import expand
 from asyncflow._scheduler.frame import Fault, Frame
 from asyncflow._scheduler.lane import Broken, Lane, Queue
 from asyncflow._scheduler.late_graph import append_plan, give_result, result_of
-from asyncflow._scheduler.resumption import take_up
+from asyncflow._scheduler.resumption import is_kept, take_up
 from asyncflow._scheduler.state import (
     ABANDONED,
     BLOCKED,
@@ -46,6 +46,7 @@ __all__ = [
     "expand",
     "give_result",
     "result_of",
+    "is_kept",
     "take_up",
     "takers_of",
 ]

@@ -10,7 +10,7 @@ matter who else it waited for, and a settled call that was abandoned, whose outc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from asyncflow._authoring import NodeKind
@@ -21,13 +21,14 @@ _NEVER: Final = 1 << 40
 """More predecessors than a node can have: what is kept is never made ready again, and its value never dropped."""
 
 
-def take_up(frame: Frame, past: Frame, inputs: Sequence[Any]) -> range:
+def take_up(frame: Frame, past: Frame, inputs: Sequence[Any], *, lost: Collection[int] = ()) -> range:
     """Fills a new frame with what another one of an equal plan achieved; `ready` and `inline` have what can go on.
 
     Args:
         frame: A frame in which nothing began; grows.
         past: A frame that ended.
         inputs: The inputs, equal to the past ones.
+        lost: Nodes that run again though they succeeded, since what they gave is gone.
 
     Returns:
         The ids of the nodes that the past frame had appended.
@@ -37,7 +38,7 @@ def take_up(frame: Frame, past: Frame, inputs: Sequence[Any]) -> range:
     for node in past.nodes[first:]:
         frame.append(node)
     frame.scopes = list(past.scopes)
-    kept = [_kept(past, i) for i in range(count)]
+    kept = [i not in lost and is_kept(past, i) for i in range(count)]
     for i in range(count):
         frame.missing[i] = _NEVER if kept[i] else 0
         if kept[i]:
@@ -55,8 +56,8 @@ def take_up(frame: Frame, past: Frame, inputs: Sequence[Any]) -> range:
     return range(first, count)
 
 
-def _kept(past: Frame, i: int) -> bool:
-    """Returns whether node `i` stays as it ended."""
+def is_kept(past: Frame, i: int) -> bool:
+    """Returns whether node `i` stays as it ended, as far as it goes by itself."""
     if past.status[i] in (SUCCEEDED, SKIPPED):
         return True
     settled = past.nodes[i].settled
