@@ -19,6 +19,7 @@ from benchmarks.memory import measure_memory
 from benchmarks.million import measure_million
 from benchmarks.rounds import Clock
 from benchmarks.scale import FULL, QUICK, Scale
+from benchmarks.stream import measure_stream
 from benchmarks.table import Table
 from benchmarks.wiring import measure_wiring
 
@@ -31,8 +32,9 @@ ALL: dict[str, Callable[[Scale], Iterator[Table]]] = {
     "memory": measure_memory,
     "imports": measure_imports,
     "million": measure_million,
+    "stream": measure_stream,
 }
-LONG = frozenset({"million"})
+LONG = frozenset({"million", "stream"})
 """Only run when asked for by name."""
 
 

@@ -31,7 +31,7 @@ class World:
     """
 
     def __init__(self, seed: int, *, trouble: bool) -> None:
-        self.dice = random.Random(seed)  # noqa: S311 — no secret
+        self.dice = random.Random(seed)
         self.trouble = trouble
         self.active: dict[str, int] = {}
         self.pools = {name: self.dice.randint(1, 3) for name in "pq"}
@@ -65,7 +65,7 @@ class World:
     def seconds(self) -> float:
         return self.dice.choice([0, 0, 0, 0.5, 1, 3])
 
-    def source(self) -> Any:  # noqa: ANN401 — an op
+    def source(self) -> Any:
         """Returns a source of numbers from `start`."""
         options, count = self.needs(side=True), self.dice.randint(0, 12)
         names = self.limits_of(options)
@@ -82,7 +82,7 @@ class World:
         made = op(numbers)
         return (made.options(**options) if options else made), lambda start: [start + i for i in range(count)]
 
-    def mapped(self) -> Any:  # noqa: ANN401 — an op
+    def mapped(self) -> Any:
         """Returns an op for one item."""
         options, factor = self.needs(), self.dice.randint(1, 5)
         names = self.limits_of(options)
@@ -101,7 +101,7 @@ class World:
         made = op(work)
         return (made.options(**options) if options else made), lambda x: x * factor + 1
 
-    def reader(self) -> Any:  # noqa: ANN401 — an op
+    def reader(self) -> Any:
         """Returns an op that adds up what it reads."""
         options = self.needs(side=True)
         names = self.limits_of(options)
@@ -121,7 +121,7 @@ class World:
         made = op(reduce)
         return (made.options(**options) if options else made), sum
 
-    def passing(self) -> Any:  # noqa: ANN401 — an op
+    def passing(self) -> Any:
         """Returns a source that reads a stream itself: every item, then ten times that."""
         options = self.needs(side=True)
         names = self.limits_of(options)
@@ -139,7 +139,7 @@ class World:
             lambda given: [y for x in given for y in (x, 10 * x)],
         )
 
-    def collector(self) -> Any:  # noqa: ANN401 — an op
+    def collector(self) -> Any:
         """Returns an op that takes a whole list."""
         options = self.needs()
         names = self.limits_of(options)
@@ -204,7 +204,7 @@ class World:
         return graph(**options)(wire) if options else graph(wire), [*plain[: dice_keep[0]], *expected]
 
 
-def nest_of(inner: Any, work: Any, last: Any, *, reads: bool) -> Any:  # noqa: ANN401 — ops
+def nest_of(inner: Any, work: Any, last: Any, *, reads: bool) -> Any:
     """Returns the function of a graph that has a stream of its own."""
 
     def nest(x: int) -> int:

@@ -77,11 +77,11 @@ def test_items_are_taken_while_the_source_still_gives_some() -> None:
         return each(show, each(double, numbers(stop)))
 
     assert run_virtual(flow.run, 3) == ["0", "2", "4"]
-    assert LOG == [
+    assert [
         *("made 0", "double 0", "show 0"),
         *("made 1", "double 1", "show 2"),
         *("made 2", "double 2", "closed", "show 4"),
-    ]
+    ] == LOG
 
 
 def test_the_first_consumer_starts_before_the_second_item_exists() -> None:

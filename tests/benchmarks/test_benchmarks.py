@@ -19,7 +19,7 @@ from benchmarks.scale import TINY
 from benchmarks.shapes import DIAMOND, Shape, chain, fan, layered, noop, once
 from benchmarks.table import Table
 
-IN_PROCESSES = {"imports", "million"}
+IN_PROCESSES = {"imports", "million", "stream"}
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in IN_PROCESSES else []) for n in ALL])
@@ -121,8 +121,8 @@ def test_the_command_writes_json(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_the_long_one_runs_only_by_name() -> None:
-    """A million ops take a minute; nobody gets them by accident."""
-    assert {"million"} == LONG
+    """A million ops or items take minutes; nobody gets them by accident."""
+    assert {"million", "stream"} == LONG
     assert set(ALL) > LONG
 
 

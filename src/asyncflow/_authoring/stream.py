@@ -70,7 +70,7 @@ def stream(items: Iterable[R]) -> AsyncIterator[R]:
                 f"stream(…) at {told(where)} takes the results of an `each` or of an async generator op, and was given"
                 f" a value of type {type(given).__name__}"
             )
-        given = as_promise(wiring, list(given))
+        given = as_promise(wiring, list(items))
     source = wiring.ref(given)
     before = wiring.nodes[source.id]
     if before.kind is NodeKind.STREAM:

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from anyio import CancelScope
+
 from asyncflow._authoring import WINDOW
 from asyncflow._executor.branch import Branch
 from asyncflow._executor.ending import settle
@@ -49,6 +51,7 @@ class Flow:
         produced: How many items there were.
         over: True when the source gives no more.
         linked: The streams, this one among them, that ops connect which read one and give another.
+        scope: What the source's body runs in.
         causes: For maps that were abandoned because of an item, the key of the op that failed.
     """
 
@@ -67,6 +70,7 @@ class Flow:
         "over",
         "produced",
         "queues",
+        "scope",
         "source",
     )
 
@@ -76,6 +80,7 @@ class Flow:
         self.source = source
         self.produced = 0
         self.over = False
+        self.scope: CancelScope | None = None
         self.linked: list[Flow] = [self]
         self.causes: dict[int, str] = {}
         self._broken: Broken | None = None
@@ -127,6 +132,11 @@ class Flow:
             if any(self.reads(queue) for queue in self.lanes[stage.id].queues):
                 return True
         return False
+
+    def reader_ended(self, i: int) -> None:
+        """An op that may have read has ended. Where nobody takes items any more, a source is not waited for."""
+        if self.scope is not None and any(queue.reader == i for queue in self.queues) and not self.is_wanted():
+            self.scope.cancel(f"nobody takes what {self.frame.key(self.source)} gives any more")
 
     def is_full(self) -> bool:
         """Returns whether the source is as far ahead as it may be."""

@@ -34,6 +34,8 @@ def op_succeeded(engine: Engine, claim: Claim, value: object, now: float) -> Non
     engine.core.release(claim)
     engine.stale = True
     frame.succeed(i, value)
+    if frame.streams:
+        reader_ended(frame, i)
     if frame.ready or frame.inline:
         engine.advance(frame, now)
     if engine.observers.ops:
@@ -67,10 +69,18 @@ def op_failed(engine: Engine, claim: Claim, error: BaseException, now: float, *,
             return
         node_failed(engine, frame, i, failure, now)
         engine.advance(frame, now)
+    if frame.streams:
+        reader_ended(frame, i)
     if engine.observers.ops:
         tell_ended(engine, frame, i, now)
     if not frame.open:
         settle(engine, frame)
+
+
+def reader_ended(frame: Execution, i: int) -> None:
+    """An op of an execution with streams ended: it may have been the last that took items of one."""
+    for flow in frame.streams.values():
+        flow.reader_ended(i)
 
 
 def stream_that_broke(frame: Execution, i: int, error: BaseException) -> Broken | None:

@@ -39,8 +39,10 @@ async def produced(op: OpDefinition, args: list[Any], kwargs: dict[str, Any]) ->
     generator: AsyncGenerator[Any, None] = op.fn(*args, **kwargs)
     try:
         try:
-            await _drive(flow, claim, op, generator)
+            with CancelScope() as flow.scope:
+                await _drive(flow, claim, op, generator)
         finally:
+            flow.scope = None
             await _close(generator, frame.run.engine.cancel_grace)
     except Exception as error:
         if flow.produced:

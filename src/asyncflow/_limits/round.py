@@ -317,6 +317,9 @@ class Round:
         state = self._state
         while True:
             self._stir()
+            if not state.seats.nested and not state.lending.unparking:
+                state.suspicion.due = False  # nobody waits inside an op
+                return
             youngest = Reduction(state.books, state.seats.nested, state.queue.apart).youngest()
             if youngest is None:
                 state.suspicion.due = False

@@ -45,8 +45,8 @@ __all__ = [
     "append_plan",
     "expand",
     "give_result",
-    "result_of",
     "is_kept",
+    "result_of",
     "take_up",
     "takers_of",
 ]
