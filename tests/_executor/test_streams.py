@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import anyio
 import pytest
 
-from asyncflow import OpStatus, Outcome, RunFailed, RunStatus, Skip, TagLimit, each, graph, op
+from asyncflow import OpStatus, Outcome, Retry, RunFailed, RunStatus, Skip, TagLimit, each, graph, op
 from asyncflow.testing import run_virtual
 
 LOG: list[str] = []
@@ -402,3 +402,53 @@ def test_results_that_nobody_collects_are_freed() -> None:
 
 class Page:
     """A value that can be watched."""
+
+
+def test_beyond_ten_thousand_items_only_what_did_not_succeed_has_a_record() -> None:
+    """Given 10,020 items of which two fail: records of the first 10,000 and of those two; all are counted."""
+
+    @op
+    async def many() -> AsyncIterator[int]:
+        for number in range(10_020):
+            yield number
+
+    @op
+    async def check(number: int) -> None:
+        if number in {7, 10_010}:
+            raise ValueError(number)
+
+    @graph
+    def flow() -> None:
+        each(check, many())
+
+    result = run_virtual(flow.try_run)
+    assert len(result.ops) == 1 + 10_000 + 1
+    assert result.ops["check[10010]"].status is OpStatus.FAILED
+    assert "check[10011]" not in result.ops
+    assert result.counts == {"check[]": {OpStatus.SUCCEEDED: 10_018, OpStatus.FAILED: 2}}
+    assert len(result.timeline) == len(result.ops)
+
+
+def test_a_run_that_is_tried_again_runs_its_stream_again() -> None:
+    """Given `retry=` of the run and a map that fails once: the second attempt goes through the stream anew."""
+    fails = {3}
+
+    @op
+    async def work(number: int) -> int:
+        if number in fails:
+            fails.discard(number)
+            raise ValueError(number)
+        return number
+
+    @op
+    async def total(numbers: list[int]) -> int:
+        return sum(numbers)
+
+    @graph(retry=Retry(max_retries=1))
+    def flow() -> int:
+        return total(each(work, quick(5)))
+
+    result = run_virtual(flow.try_run)
+    assert result.output == 10
+    assert result.attempts == 2
+    assert [f"made {number}" for number in range(5)] * 2 == LOG

@@ -15,9 +15,9 @@ node and run (dense lists are half the memory and a third of the time).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
-from asyncflow._authoring import NodeKind, Ref
+from asyncflow._authoring import NodeKind
 from asyncflow._plan import MISSING, Plan, PlanNode, Scope
 from asyncflow._scheduler.state import (
     ABANDONED,
@@ -32,6 +32,7 @@ from asyncflow._scheduler.state import (
     WAITING,
     IllegalTransitionError,
 )
+from asyncflow._scheduler.verdict import verdict_of
 from asyncflow.results import Outcome
 
 _OP: Final = NodeKind.OP
@@ -215,7 +216,7 @@ class Frame:
                 if not (i == self.nodes[j].items and j in self.expanded):
                     self.doubts.add(j)
                 if not self.missing[j]:
-                    verdict = self._verdict(j)
+                    verdict = verdict_of(self, j)
                     if verdict is None:
                         self.arrive(j, certain=True)
                     else:
@@ -249,7 +250,7 @@ class Frame:
     def arrive(self, i: int, *, certain: bool = False) -> None:
         """All predecessors of `i` have ended: it becomes ready, or ends right here."""
         if not certain and i in self.doubts:
-            verdict = self._verdict(i)
+            verdict = verdict_of(self, i)
             if verdict is not None:
                 if verdict == SKIPPED:
                     self.values[i] = MISSING
@@ -265,74 +266,6 @@ class Frame:
         elif kind in _INLINE and self.status[i] == WAITING:
             self.inline.append(i)
         # INPUT, ITEM and CAPTURE nodes are given their values by others
-
-    def _verdict(self, i: int) -> int | None:
-        """Decides a node in doubt: SKIPPED, ABANDONED, or None where it can run all the same."""
-        node = self.nodes[i]
-        kind = node.kind
-        if kind is NodeKind.OUTCOME:
-            return None
-        status = self.status
-        if node.gate >= 0 and status[node.gate] != SUCCEEDED:
-            return self._blamed(i, node.gate, SKIPPED if status[node.gate] == SKIPPED else ABANDONED)
-        if kind is NodeKind.MERGE:
-            return self._merge_verdict(i)
-        if kind is NodeKind.RESULT:
-            return self._result_verdict(i)
-        sources = self.collected.get(i, node.sources)
-        if kind is not NodeKind.COLLECT and i not in self.collected:
-            if node.items >= 0 and status[node.items] == SKIPPED:
-                return SKIPPED
-            if self._lacks(node):
-                return SKIPPED
-        for j in (*sources, *node.after, *((node.items,) if node.items >= 0 and i not in self.expanded else ())):
-            if status[j] in (FAILED, ABANDONED, CANCELED):
-                return self._blamed(i, j, ABANDONED)
-        return None
-
-    def _blamed(self, i: int, cause: int, status: int) -> int:
-        if status == ABANDONED:
-            self.blame[i] = self.blame.get(cause, cause)
-        return status
-
-    def _merge_verdict(self, i: int) -> int | None:
-        """A merge follows its condition, then the branch that was taken; the other one does not matter."""
-        args = self.nodes[i].args
-        for arg in (args[0], *args[1:]):
-            if type(arg) is Ref and self.status[arg.id] in (FAILED, ABANDONED, CANCELED):
-                return self._blamed(i, arg.id, ABANDONED)
-        if type(args[0]) is Ref and self.status[args[0].id] == SKIPPED:
-            return SKIPPED
-        return None
-
-    def _result_verdict(self, i: int) -> int | None:
-        """The result of a late graph follows its body, then what that returned."""
-        for j in (*self.nodes[i].sources, *self.collected.get(i, ())):
-            if self.status[j] == SKIPPED:
-                return SKIPPED
-            if self.status[j] in (FAILED, ABANDONED, CANCELED):
-                return self._blamed(i, j, ABANDONED)
-        return None
-
-    def _lacks(self, node: PlanNode) -> bool:
-        """True where an argument is skipped: a result that was skipped, or a list in which all were."""
-        if node.flat is not None:
-            return any(self.status[j] == SKIPPED for j in node.flat)
-        arguments = (*node.args, *(node.kwargs.values() if node.kwargs else ()))
-        return any(self._absent(argument) for argument in arguments)
-
-    def _absent(self, argument: object) -> bool:
-        if isinstance(argument, Ref):
-            return self.status[argument.id] == SKIPPED
-        kind: object = type(argument)
-        if kind is list:
-            absent = [self._absent(part) for part in cast("list[object]", argument)]
-            return bool(absent) and all(absent)
-        if kind is tuple:
-            return any(self._absent(part) for part in cast("tuple[object, ...]", argument))
-        if kind is dict:
-            return any(self._absent(part) for part in cast("dict[object, object]", argument).values())
-        return False
 
     # ── inline nodes that need nobody's code ──────────────────────────────────────────────────────────────────────
 
