@@ -19,7 +19,7 @@ from asyncflow._authoring import UnusedResultWarning, apply, each, stream, use, 
 from asyncflow._limits import Blocker, Explanation, Snapshot
 from asyncflow._plan import Plan
 from asyncflow.concurrency import ConcurrencyConfig
-from asyncflow.context import OpContext, context
+from asyncflow.context import context
 from asyncflow.deployment import Deployment
 from asyncflow.doors import default_deployment
 from asyncflow.errors import (
@@ -48,6 +48,10 @@ from asyncflow.errors import (
     StalledError,
     StreamError,
     TracingError,
+    TransferError,
+    WorkerDiedError,
+    WorkerRaisedError,
+    WorkerStartError,
 )
 from asyncflow.events import (
     Event,
@@ -82,10 +86,12 @@ from asyncflow.events import (
 from asyncflow.graph import Graph, graph
 from asyncflow.hooks import HookInfo, Hooks
 from asyncflow.op import AsyncOp, StreamOp, SyncOp, op
+from asyncflow.op_context import OpContext
 from asyncflow.options import PER_VALUE, TagLimit
 from asyncflow.results import Attempt, OpResult, OpStatus, Outcome, RunResult, RunStatus
 from asyncflow.retry import Failure, Retry, RetryRequested
 from asyncflow.run import Run
+from asyncflow.runners import OpCall, OpRunner
 from asyncflow.views import DeploymentSnapshot, Place, Preview, RunView
 
 __version__ = "0.1.0"
@@ -119,12 +125,14 @@ __all__ = [
     "NeverFits",
     "OpAborted",
     "OpBlocked",
+    "OpCall",
     "OpContext",
     "OpEmitted",
     "OpEnded",
     "OpProgress",
     "OpResult",
     "OpRetried",
+    "OpRunner",
     "OpSkipped",
     "OpStarted",
     "OpStatus",
@@ -173,7 +181,11 @@ __all__ = [
     "SyncOp",
     "TagLimit",
     "TracingError",
+    "TransferError",
     "UnusedResultWarning",
+    "WorkerDiedError",
+    "WorkerRaisedError",
+    "WorkerStartError",
     "apply",
     "context",
     "default_deployment",

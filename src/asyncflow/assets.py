@@ -20,7 +20,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final, Literal, NamedTuple, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
+from typing import Any, Final, NamedTuple, ParamSpec, TypedDict, TypeVar, Unpack, cast, overload
 
 from asyncflow._authoring import GraphDefinition, OpDefinition, define_graph, told, user_place
 from asyncflow.errors import ConfigurationError, PlanError, did_you_mean
@@ -28,6 +28,7 @@ from asyncflow.hooks import Hooks
 from asyncflow.op import AsyncOp, Op, OpDecorator, SyncOp, op
 from asyncflow.options import PoolOption, RunOptions
 from asyncflow.retry import Retry
+from asyncflow.runners import RunsIn
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,7 +39,7 @@ _MANY: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 class AssetOptions(TypedDict, total=False):
     """What `@asset(…)` takes beside `name` and `deps`: the options of `@op(…)`."""
 
-    runs_in: Literal["thread"]
+    runs_in: RunsIn
     pool: PoolOption
     tags: Mapping[str, str]
     priority: int

@@ -1,169 +1,29 @@
-"""What an op can ask and tell about itself while it runs: `context()`, in its body, on its thread, in its tasks."""
+"""`context()`: an op asks about itself, in its body, on its thread, in its tasks, in its worker process."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
-
-from asyncflow._executor import CURRENT, attempt_of, release_early
-from asyncflow._observers import logger
+from asyncflow._executor import CURRENT
+from asyncflow._workers import HERE
 from asyncflow.errors import ConfigurationError
-from asyncflow.events import OpEmitted, OpProgress
-from asyncflow.ids import check_name
-from asyncflow.options import check_pool_name
+from asyncflow.op_context import OpContext
+from asyncflow.worker_context import WorkerOpContext
 
-if TYPE_CHECKING:
-    from structlog.typing import FilteringBoundLogger
-
-    from asyncflow._executor import Engine, Execution, RunState
-    from asyncflow._limits import Claim
-
-
-class OpContext:
-    """The op that runs here. Made by `context()`; of no more use once this attempt has ended."""
-
-    __slots__ = ("_claim", "_log", "attempt", "key", "run_id")
-
-    def __init__(self, claim: Claim) -> None:
-        self._claim = claim
-        self._log: FilteringBoundLogger | None = None
-        frame, i = claim.owner
-        self.run_id: str = frame.run.id
-        self.key: str = frame.key(i)
-        self.attempt: int = attempt_of(frame, i)
-        self._live()
-
-    @property
-    def map_key(self) -> str | None:
-        """The name of the item, where it is an item of an `each`; the innermost one where they are nested."""
-        frame, i = self._claim.owner
-        key: str = frame.nodes[i].key
-        opened, closed = key.rfind("["), key.rfind("]")
-        return key[opened + 1 : closed] if opened >= 0 else None
-
-    @property
-    def tags(self) -> Mapping[str, str]:
-        """The op's tags; the body of a graph has none."""
-        frame, i = self._claim.owner
-        op = frame.nodes[i].op
-        tags: Mapping[str, str] = MappingProxyType({}) if op is None else op.options.tags
-        return tags
-
-    @property
-    def run_tags(self) -> Mapping[str, str]:
-        """The run's tags."""
-        return MappingProxyType(self._run.tags)
-
-    @property
-    def log(self) -> FilteringBoundLogger:
-        """A structlog logger with run, graph, op and attempt bound; it writes where the application said."""
-        if self._log is None:
-            about = {"run_id": self.run_id, "graph": self._run.graph, "op": self.key, "attempt": self.attempt}
-            if self.map_key is not None:
-                about["map_key"] = self.map_key
-            bound: FilteringBoundLogger = logger().bind(**about)
-            self._log = bound
-        return self._log
-
-    def progress(self, done: float, total: float | None = None) -> None:
-        """Tells how far the op is, as the event `OpProgress`. On threads too.
-
-        Raises:
-            ConfigurationError: for what are no numbers, or once the attempt has ended.
-        """
-        self._refuse_no_number("done", done)
-        if total is not None:
-            self._refuse_no_number("total", total)
-        engine = self._engine
-        self._tell(
-            lambda at: OpProgress(at, self.run_id, self._run.graph, self.key, done, total), lambda: engine.observers.ops
-        )
-
-    def emit(self, kind: str, **data: Any) -> None:
-        """Tells something of your own, as the event `OpEmitted`. On threads too.
-
-        Args:
-            kind: What it is.
-            data: What belongs to it.
-
-        Raises:
-            ConfigurationError: for a kind that is no name, or once the attempt has ended.
-        """
-        checked = check_name(kind, field=f"the kind that {self.key} emits")
-        engine = self._engine
-        self._tell(
-            lambda at: OpEmitted(at, self.run_id, self._run.graph, self.key, checked, MappingProxyType(data)),
-            lambda: engine.observers.runs,
-        )
-
-    async def release(self, pool: str) -> None:
-        """Gives back what the op has of a pool before it ends; others may start on it at once. Twice does nothing.
-
-        From a plain function: `anyio.from_thread.run(context().release, "db")`.
-
-        Raises:
-            ConfigurationError: for a pool that this op did not take, or once the attempt has ended.
-        """
-        release_early(self._engine, self._live(), check_pool_name(pool))
-
-    # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def _run(self) -> RunState:
-        frame: Execution = self._claim.owner[0]
-        return frame.run
-
-    @property
-    def _engine(self) -> Engine:
-        return self._run.engine
-
-    def _live(self) -> Claim:
-        frame, i = self._claim.owner
-        if frame.claims[i] is not self._claim:
-            raise ConfigurationError(
-                f"attempt {self.attempt} of {self.key} has ended: its context() can tell and release nothing more"
-            )
-        claim: Claim = self._claim
-        return claim
-
-    def _refuse_no_number(self, name: str, value: object) -> None:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ConfigurationError(f"progress({name}=…) of {self.key} must be a number, not {type(value).__name__}")
-
-    def _tell(self, event_at: Callable[[float], OpProgress | OpEmitted], wanted: Callable[[], bool]) -> None:
-        """Tells an event on the loop's thread; built only while somebody listens."""
-        self._live()
-        engine = self._engine
-
-        def tell() -> None:
-            if wanted():
-                engine.observers.tell(event_at(engine.clock()))
-
-        try:
-            here = asyncio.get_running_loop() is engine.loop
-        except RuntimeError:
-            here = False
-        if here:
-            tell()
-        else:
-            engine.loop.call_soon_threadsafe(tell)
-
-    def __repr__(self) -> str:
-        return f"<context of {self._run.graph}/{self.key}, attempt {self.attempt}>"
+__all__ = ["OpContext", "context"]
 
 
 def context() -> OpContext:
     """Returns what the op that runs here can ask and tell about itself.
 
-    Works in the body of an op, in the functions and tasks it starts, and on its thread.
+    Works in the body of an op, in the functions and tasks it starts, on its thread, and in its worker process.
 
     Raises:
         ConfigurationError: outside of ops, and once the op has ended.
     """
     claim = CURRENT.get()
     if claim is None:
+        call = HERE.get()
+        if call is not None:
+            return WorkerOpContext(call)
         raise ConfigurationError(
             "context() was called outside of an op: it tells about the op whose body, task or thread it is called in"
         )

@@ -41,6 +41,9 @@ class Deployment(LiveDeployment):
         concurrency: The limits: a dict as in `{"runs": {"max_concurrent_runs": 10}, "pools": {"default_limit": 3,
             "limits": {"db": 1, "api": {"limit": 5}}}}`, or a `ConcurrencyConfig`.
         threads: How many plain functions run at once; None is unlimited.
+        processes: How many functions run in worker processes at once; None is the number of CPUs this process may use.
+        carry: The context variables whose values worker processes get, as `"package.module:NAME"`; they must be
+            picklable. Threads get all of them anyway.
         max_overtakes: How often a waiter may be passed over before free units are kept for it.
         cancel_grace: Seconds after which an op that was cancelled and still runs is reported.
         drain: True to let runs finish when the deployment is left, instead of cancelling them.
@@ -53,12 +56,14 @@ class Deployment(LiveDeployment):
     `await graph.run()` works on a deployment that is not open; `start` needs `async with deployment:`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — all by name, each a setting of its own
         self,
         name: str = "default",
         *,
         concurrency: ConcurrencyConfig | Mapping[str, Any] | None = None,
         threads: int | None = 40,
+        processes: int | None = None,
+        carry: Sequence[str] = (),
         max_overtakes: int = 64,
         cancel_grace: float = 5.0,
         drain: bool = False,
@@ -70,6 +75,8 @@ class Deployment(LiveDeployment):
             name,
             Numbers.of(self.concurrency),
             threads=threads,
+            processes=processes,
+            carry=carry,
             max_overtakes=max_overtakes,
             cancel_grace=cancel_grace,
         )

@@ -64,6 +64,30 @@ class OutputError(InputError):
     """What an op gave does not fit the annotation of its result. Names the op, never the value."""
 
 
+class TransferError(AsyncflowError):
+    """Something cannot be sent to a worker process, or back. Names the op, what it is, and its type."""
+
+
+class WorkerStartError(AsyncflowError):
+    """A worker process could not be started, or could not import what the main module has."""
+
+
+class WorkerDiedError(AsyncflowError):
+    """A worker process ended before the function that it called. The op failed; nothing else did.
+
+    Attributes:
+        exit_code: As the system tells it: the number of the signal, negated, for a process that was killed.
+    """
+
+    def __init__(self, message: str, *, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class WorkerRaisedError(AsyncflowError):
+    """Stands for an exception of a worker process that cannot be sent: says its type and text."""
+
+
 class DemandError(AsyncflowError):
     """An op asks for more than a limit can ever give, so it could never start."""
 

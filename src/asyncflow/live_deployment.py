@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 from collections.abc import AsyncGenerator, Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 from weakref import WeakSet
 
 from asyncflow import _executor as executor
 from asyncflow._executor import Block, DeploymentState, Engine, PoolLimiter
 from asyncflow._limits import Admission, Explanation, LimitBook, RunBook
 from asyncflow._observers import EventStream, Observer, Observers
+from asyncflow._workers import HERE
 from asyncflow.done import DONE, Done
 from asyncflow.errors import ConfigurationError
 from asyncflow.ids import check_name
@@ -48,16 +50,28 @@ class LiveDeployment:
         name: Its name.
         numbers: Its limits.
         threads: How many plain functions run at once; None is unlimited.
+        processes: How many functions run in worker processes at once; None is the number of CPUs.
+        carry: The addresses of context variables that worker processes get.
         max_overtakes: How often a waiter may be passed over before free units are kept for it.
         cancel_grace: Seconds after which an op that was cancelled and still runs is reported.
     """
 
     def __init__(
-        self, name: str, numbers: Numbers, *, threads: int | None, max_overtakes: int, cancel_grace: float
+        self,
+        name: str,
+        numbers: Numbers,
+        *,
+        threads: int | None,
+        processes: int | None,
+        carry: Sequence[str],
+        max_overtakes: int,
+        cancel_grace: float,
     ) -> None:
         self.name = check_name(name, field="name")
         self._numbers = numbers
         self._threads = check_limit(threads, field="threads")
+        self._processes = cpu_count() if processes is None else check_limit(processes, field="processes")
+        self._carry = check_carry(carry)
         if type(max_overtakes) is not int or max_overtakes < 1:
             raise ConfigurationError(f"max_overtakes must be a whole number of at least 1, got {max_overtakes!r:.40}")
         self._max_overtakes = max_overtakes
@@ -301,6 +315,7 @@ class LiveDeployment:
         Raises:
             ConfigurationError: where another loop uses the deployment now.
         """
+        refuse_in_worker()
         loop = running_loop()
         engine = self._engine
         if engine is not None and engine.loop is loop and not engine.broken:
@@ -310,7 +325,14 @@ class LiveDeployment:
                 f"deployment {self.name!r} has runs on another event loop; use one deployment for each loop"
             )
         core = Admission(max_overtakes=self._max_overtakes, describe=lambda owner: str(place_of(owner)))
-        self._engine = Engine(core, threads=self._threads, observers=self._observers, cancel_grace=self._cancel_grace)
+        self._engine = Engine(
+            core,
+            threads=self._threads,
+            processes=self._processes,
+            carry=self._carry,
+            observers=self._observers,
+            cancel_grace=self._cancel_grace,
+        )
         return self._engine
 
     def _new_home(self, engine: Engine) -> DeploymentState:
@@ -326,3 +348,40 @@ class LiveDeployment:
     def uses(self, engine: Engine) -> bool:
         """True where `engine` is this deployment's."""
         return self._engine is engine
+
+
+def cpu_count() -> int:
+    """Returns how many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def check_carry(value: object) -> tuple[str, ...]:
+    """Returns the addresses of context variables.
+
+    Raises:
+        ConfigurationError: for something that is no list of `module:NAME`.
+    """
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise ConfigurationError(f"carry must be a list of 'package.module:NAME', got {value!r:.60}")
+    addresses: list[str] = []
+    for one in cast("Sequence[object]", value):
+        if not isinstance(one, str) or not all(one.partition(":")):
+            raise ConfigurationError(f"carry must name context variables as 'package.module:NAME', got {one!r:.60}")
+        addresses.append(one)
+    return tuple(addresses)
+
+
+def refuse_in_worker() -> None:
+    """Refuses to run anything in a worker process: it would be under none of the limits, which live in the parent.
+
+    Raises:
+        ConfigurationError: naming the op.
+    """
+    call = HERE.get()
+    if call is not None:
+        raise ConfigurationError(
+            f"{call.graph}/{call.key} runs in a worker process, and what it would run there were under none of the"
+            " limits; return what is to be done, and let an op on the event loop or on a thread run it"
+        )

@@ -18,7 +18,6 @@ from typing import (
     Concatenate,
     Final,
     Generic,
-    Literal,
     ParamSpec,
     Protocol,
     Self,
@@ -31,6 +30,7 @@ from asyncflow._plan import Plan, freeze
 from asyncflow.hooks import Hooks
 from asyncflow.options import UNSET, OpOptions, PoolOption, RunOptions, Unset
 from asyncflow.retry import Retry
+from asyncflow.runners import RunsIn
 from asyncflow.typed_doors import Runnable, plain
 
 P = ParamSpec("P")
@@ -208,7 +208,7 @@ def op(fn: Callable[P, R], /) -> SyncOp[P, R]: ...
 @overload
 def op(
     *,
-    runs_in: Literal["thread"],
+    runs_in: RunsIn,
     pool: PoolOption = None,
     tags: Mapping[str, str] | None = None,
     priority: int = 0,
@@ -232,7 +232,7 @@ def op(  # noqa: PLR0913 — all by name, each an option of its own
     fn: Callable[..., Any] | None = None,
     /,
     *,
-    runs_in: str | None = None,
+    runs_in: RunsIn | None = None,
     pool: PoolOption = None,
     tags: Mapping[str, str] | None = None,
     priority: int = 0,
@@ -248,7 +248,9 @@ def op(  # noqa: PLR0913 — all by name, each an option of its own
 
     Args:
         fn: The function.
-        runs_in: Where a plain `def` runs: `"thread"`.
+        runs_in: Where a plain `def` runs: `"thread"`, `"process"` (a worker process, which ends when the op is
+            cancelled; the function stands at the top of a module, and what goes in and out is pickled), or an
+            `OpRunner`.
         pool: Whose slots it takes: `"db"`, `"api:customer-7"`, `{"db": 2}`, or a function of the op's parameters (by
             name) returning one of these.
         tags: Op tags, for tag limits.

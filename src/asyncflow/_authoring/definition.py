@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypeAlias
 
 from asyncflow._authoring.boundary import Boundary
 from asyncflow._authoring.decorated import Binding, check_function, check_node_name, unwrapped
@@ -15,6 +15,10 @@ from asyncflow._authoring.resource import Needs, added, check_needs, pools_of, r
 from asyncflow._authoring.signature import Signature, names_nearby
 from asyncflow.errors import ConfigurationError, did_you_mean
 from asyncflow.options import UNSET, OpOptions, PoolNeeds, RunOptions, Unset, check_flag
+from asyncflow.runners import OpRunner, RunsIn
+
+Mode: TypeAlias = Literal["async", "stream", "thread", "process", "runner"]
+"""How the function of an op is called."""
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -26,8 +30,8 @@ class OpDefinition:
     Args:
         name: What its keys begin with.
         fn: The user's function.
-        mode: How it is called: `async` on the event loop, `thread` on a thread, `stream` item by item on the event
-            loop.
+        mode: How it is called: `async` on the event loop, `stream` item by item there; `thread` on a thread, `process`
+            in a worker process, `runner` by a runner of the user's.
         signature: How it may be called.
         options: What is tuned on it.
         where: File and line of the function.
@@ -38,11 +42,12 @@ class OpDefinition:
         boundary: How its values are judged, where they are.
         judged: True for the copy that a run has where they are.
         plain: True where it is just called: it needs no resource, and nothing is judged.
+        runner: What runs it, where that is the user's.
     """
 
     name: str
     fn: Callable[..., Any]
-    mode: Literal["async", "thread", "stream"]
+    mode: Mode
     signature: Signature
     options: OpOptions
     where: Place
@@ -53,6 +58,12 @@ class OpDefinition:
     boundary: Boundary | None = None
     judged: bool = False
     plain: bool = True
+    runner: OpRunner | None = None
+
+    @property
+    def place(self) -> str:
+        """What it needs to run at, of which there are only so many: `thread`, `process`, or nothing."""
+        return self.mode if self.mode in {"thread", "process"} else ""
 
     def as_judged(self) -> OpDefinition:
         """Returns a copy whose values are judged when it runs."""
@@ -125,7 +136,7 @@ def _wanted(pool: Callable[..., Any], known: list[str], op: str) -> list[str]:
     return wanted
 
 
-def define_op(fn: object, *, options: OpOptions, runs_in: str | None) -> OpDefinition:
+def define_op(fn: object, *, options: OpOptions, runs_in: RunsIn | None) -> OpDefinition:
     """Returns the definition of an op.
 
     Raises:
@@ -133,7 +144,7 @@ def define_op(fn: object, *, options: OpOptions, runs_in: str | None) -> OpDefin
     """
     inner, binds = unwrapped(fn)
     function = check_function(inner, "op")
-    mode: Literal["async", "thread", "stream"] = "async" if inspect.iscoroutinefunction(function) else "thread"
+    mode: Mode = "async" if inspect.iscoroutinefunction(function) else "thread"
     if inspect.isasyncgenfunction(function):
         mode = "stream"
     name = check_node_name(getattr(function, "__name__", ""), field="the name of an op")
@@ -141,9 +152,21 @@ def define_op(fn: object, *, options: OpOptions, runs_in: str | None) -> OpDefin
         raise ConfigurationError(
             f"@op(runs_in={runs_in!r:.60}) is on {name}, an async def, which runs on the event loop; leave runs_in out"
         )
-    if runs_in not in (None, "thread"):
-        later = ", which is not built yet in this version" if runs_in == "process" else ""
-        raise ConfigurationError(f"runs_in of {name} must be 'thread', got {runs_in!r:.60}{later}")
+    runner: OpRunner | None = None
+    if runs_in == "process":
+        mode = "process"
+    elif isinstance(runs_in, OpRunner) and not isinstance(runs_in, type):
+        mode, runner = "runner", runs_in
+    elif runs_in not in (None, "thread"):
+        raise ConfigurationError(
+            f"runs_in of {name} must be 'thread', 'process', or an object with `async def run(self, call)`, got"
+            f" {runs_in!r:.60}"
+        )
+    if mode == "process" and "<locals>" in function.__qualname__:
+        raise ConfigurationError(
+            f"@op(runs_in='process') is on {name}, which is made inside another function, and worker processes import"
+            " functions by name; move it to the top of a module"
+        )
     resources = resources_of(function, f"op {name}")
     check_needs(resources, f"op {name}")
     signature = _signature_of(function)
@@ -159,6 +182,7 @@ def define_op(fn: object, *, options: OpOptions, runs_in: str | None) -> OpDefin
         held=pools_of(resources),
         boundary=Boundary(signature),
         plain=not resources,
+        runner=runner,
     )
     if callable(options.pool):
         definition.check_pool_function(options.pool)

@@ -119,7 +119,7 @@ def refuse_misread(wiring: Wiring) -> None:
                 made,
                 f"is one of several that {_called(node)} gets, and an op reads one: give it the other list",
             )
-        if node.op is not None and node.op.mode == "thread":
+        if node.op is not None and node.op.mode not in {"async", "stream"}:
             raise _misread(wiring, made, f"is given to {_called(node)}, a plain `def`: write an `async def` to read it")
         if taken[0] in readers:
             both = f"{_called(readers[taken[0]])} and {_called(node)}"

@@ -204,7 +204,7 @@ def demands_of(item: ItemExecution) -> list[Demand | None]:
         demand: Demand | None = None
         if not callable(shape.pool) and not shape.source:
             pools = check_shape_pool(shape.pool)
-            demand = make(engine, item, shape.scope, dict(shape.tags), pools, threaded=shape.threaded)
+            demand = make(engine, item, shape.scope, dict(shape.tags), pools, place=shape.place)
             if engine.core.fits_ever(demand):
                 demand = None  # each op is refused by itself
         found.append(demand)

@@ -40,9 +40,7 @@ def resolve(engine: Engine, frame: Execution) -> None:
             frame.demands.append(None)
             shares.append(0.0)
             continue
-        demand = make(
-            engine, frame, shape.scope, dict(shape.tags), check_shape_pool(shape.pool), threaded=shape.threaded
-        )
+        demand = make(engine, frame, shape.scope, dict(shape.tags), check_shape_pool(shape.pool), place=shape.place)
         frame.demands.append(None if shape.source else demand)  # of a source, asked where its stream is opened
         shares.append(share(demand))
         if engine.core.fits_ever(demand):
@@ -58,7 +56,7 @@ def make_all(engine: Engine, frame: Execution) -> None:
     for number, shape in enumerate(frame.plan.shapes):
         if not callable(shape.pool) and not shape.source:
             pools = check_shape_pool(shape.pool)
-            frame.demands[number] = make(engine, frame, shape.scope, dict(shape.tags), pools, threaded=shape.threaded)
+            frame.demands[number] = make(engine, frame, shape.scope, dict(shape.tags), pools, place=shape.place)
     frame.extra_demands.clear()
     for flow in frame.streams.values():
         flow.forget_demands()
@@ -102,9 +100,7 @@ def share(demand: Demand) -> float:
     return total
 
 
-def make(
-    engine: Engine, frame: Execution, scope: int, tags: dict[str, str], pools: PoolNeeds, *, threaded: bool
-) -> Demand:
+def make(engine: Engine, frame: Execution, scope: int, tags: dict[str, str], pools: PoolNeeds, *, place: str) -> Demand:
     """Returns the demand of an op that stands in `scope`."""
     needs = list(limits_of(engine, frame, scope).needs(engine.core, tags))
     if pools:
@@ -112,8 +108,8 @@ def make(
         needs.extend(book.needs(pools, held=frame.run.pools))
         if book.notices:
             tell_notices(engine, book)
-    if threaded:
-        needs.append((engine.threads, 1))
+    if place:
+        needs.append((engine.places[place], 1))
     return engine.core.demand(needs)
 
 
@@ -172,20 +168,17 @@ def own_demand(engine: Engine, frame: Execution, i: int) -> Demand:
         return engine.core.demand(())
     pool = op.options.pool
     tags = dict(op.options.tags)
-    threaded = op.mode == "thread"
     if callable(pool) and i in frame.answers:
-        return make(engine, frame, node.scope, tags, frame.answers[i], threaded=threaded)
+        return make(engine, frame, node.scope, tags, frame.answers[i], place=op.place)
     if callable(pool):
         answer = frame.context.copy().run(ask_pool, op, node, frame)
         pools = added(check_pool_needs(answer, field=f"what the pool function of {frame.key(i)} returned"), op.held)
         frame.answers[i] = pools
-        return make(engine, frame, node.scope, tags, pools, threaded=threaded)
+        return make(engine, frame, node.scope, tags, pools, place=op.place)
     key = (node.scope, id(op))
     known = frame.extra_demands.get(key)
     if known is None:
-        known = frame.extra_demands[key] = make(
-            engine, frame, node.scope, tags, added(pool, op.held), threaded=threaded
-        )
+        known = frame.extra_demands[key] = make(engine, frame, node.scope, tags, added(pool, op.held), place=op.place)
     return known
 
 

@@ -51,7 +51,8 @@ class Engine:
 
     Args:
         core: Decides who may start.
-        threads: The limit of the ops that need a thread.
+        places: The limits of the ops that need a thread, or a worker process.
+        carry: The addresses of context variables that worker processes get.
         observers: Who listens.
         cancel_grace: Seconds after which an op that was cancelled and still runs is reported.
     """
@@ -61,6 +62,7 @@ class Engine:
         "broken",
         "buffers",
         "cancel_grace",
+        "carry",
         "clock",
         "core",
         "fresh",
@@ -68,21 +70,31 @@ class Engine:
         "loop",
         "observers",
         "parked",
+        "places",
         "random",
         "runs",
         "spawning",
         "stale",
         "starts",
-        "threads",
         "waiting_specially",
         "waking",
     )
 
-    def __init__(self, core: Admission, *, threads: int | None, observers: Observers, cancel_grace: float) -> None:
+    def __init__(
+        self,
+        core: Admission,
+        *,
+        threads: int | None,
+        processes: int | None,
+        carry: Sequence[str],
+        observers: Observers,
+        cancel_grace: float,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock = self.loop.time
         self.core = core
-        self.threads = core.limit("@threads", threads)
+        self.places = {"thread": core.limit("@threads", threads), "process": core.limit("@processes", processes)}
+        self.carry = carry
         self.observers = observers
         observers.look()
         self.cancel_grace = cancel_grace

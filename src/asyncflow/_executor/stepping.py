@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asyncflow._authoring import OpDefinition, Ref
 from asyncflow._executor.body import started
 from asyncflow._executor.current import CURRENT
+from asyncflow._executor.process import by_runner, in_process
 from asyncflow._executor.source import produced
 from asyncflow._executor.supplied import judged, supplied
 from asyncflow._executor.thread import in_thread
@@ -72,9 +73,13 @@ def _called(claim: Claim, node: PlanNode, frame: Execution) -> Coroutine[Any, An
 
 
 def call(op: OpDefinition, args: list[Any], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
-    """Calls the function of an op where it runs: here, or on a thread. A source gives its items one by one."""
+    """Calls the function of an op where it runs: here, or elsewhere. A source gives its items one by one."""
     if op.mode == "stream":
         return produced(op, args, kwargs)
+    if op.mode == "process":
+        return in_process(op, args, kwargs)
+    if op.runner is not None:
+        return by_runner(op, op.runner, args, kwargs)
     coroutine: Coroutine[Any, Any, Any] = (
         op.fn(*args, **kwargs) if op.mode == "async" else in_thread(op.fn, args, kwargs)
     )

@@ -47,6 +47,12 @@ def _told(event: Event) -> dict[str, Any]:
     return {name: value.value if isinstance(value, Enum) else value for name, value in told.items()}
 
 
+def bound_context() -> dict[str, Any]:
+    """Returns what structlog has bound in this context; nothing where nobody imported it."""
+    module = sys.modules.get("structlog.contextvars")
+    return {} if module is None else dict(module.get_contextvars())
+
+
 def log() -> FilteringBoundLogger:
     """Returns the logger: structlog as configured, or structlog's event rendered into the stdlib logger `asyncflow`."""
     import structlog  # noqa: PLC0415 — 80 ms to import: loaded when first needed

@@ -114,7 +114,7 @@ def shape_of(scope: int, op: OpDefinition, shapes: dict[Shape, int], known: dict
     number = known.get((scope, id(op)))
     if number is None:
         options = op.options
-        key = Shape(scope, op.pool, tuple(sorted(options.tags.items())), op.mode == "thread", op.mode == "stream")
+        key = Shape(scope, op.pool, tuple(sorted(options.tags.items())), op.place, op.mode == "stream")
         number = known[scope, id(op)] = shapes.setdefault(key, len(shapes))
     return number
 

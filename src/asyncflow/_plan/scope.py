@@ -44,12 +44,12 @@ class Shape:
         scope: The scope they stand in.
         pool: Their pools, or the function that will name them.
         tags: Their op tags, sorted.
-        threaded: Whether they need a thread.
+        place: What they need to run at: a `thread`, a `process`, or nothing.
         source: Whether they give their results one by one.
     """
 
     scope: int
     pool: object
     tags: tuple[tuple[str, str], ...]
-    threaded: bool
+    place: str
     source: bool = False
