@@ -71,6 +71,14 @@ def test_an_interactive_session_is_told() -> None:
     assert "this is an interactive session or `python -c`; write it to a file" in done.stderr
 
 
+def test_the_program_of_the_how_to_page(tmp_path: Path) -> None:
+    """Given the first block of docs/how-to/cpu-work.md in a file of its own: it prints what the page says."""
+    page = (Path(__file__).resolve().parents[2] / "docs/how-to/cpu-work.md").read_text()
+    block, rest = page.split("```python\n")[1].split("```", 1)
+    done = subprocess.run(program(tmp_path, block), capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == (rest.split("```text\n")[1].split("```")[0], "")
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_workers_end_with_their_parent(how: signal.Signals, tmp_path: Path) -> None:
     """Given a worker in the middle of a minute's work: when its parent is killed, or interrupted, it is gone too."""

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from asyncflow._executor.crew import CREW, Crew
 from asyncflow._executor.current import CURRENT
@@ -116,9 +116,9 @@ def found_variable(address: str) -> ContextVar[Any]:
         ConfigurationError: where none stands there.
     """
     try:
-        variable: object = find(address)
+        variable: Any = find(address)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(f"carry: {address!r} is not there ({error}); write 'package.module:NAME'") from error
     if not isinstance(variable, ContextVar):
         raise ConfigurationError(f"carry: {address!r} is a {type(variable).__name__}, not a ContextVar")
-    return variable
+    return cast("ContextVar[Any]", variable)

@@ -54,9 +54,9 @@ def find(address: str) -> Callable[..., Any]:
     for part in name.split("."):
         found = inspect.getattr_static(found, part)
     while True:
-        inner = getattr(found, "__func__", None) if isinstance(found, (staticmethod, classmethod)) else None
-        definition = getattr(found, "definition", None) if inner is None else None
-        inner = inner or getattr(definition, "fn", None)
+        inner: Any = getattr(found, "__func__", None) if type(found) in (staticmethod, classmethod) else None
+        if inner is None:
+            inner = getattr(getattr(found, "definition", None), "fn", None)
         if inner is None:
             function: Callable[..., Any] = found
             return function

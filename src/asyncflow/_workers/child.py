@@ -15,6 +15,7 @@ from functools import partial
 from multiprocessing import spawn
 from typing import Any, Final
 
+from asyncflow._observers import bind_context
 from asyncflow._workers import frame
 from asyncflow._workers.address import find
 from asyncflow._workers.call import HERE, PREPARING, RemoteCall
@@ -107,9 +108,7 @@ class Child:
         for address, value in variables.items():
             find(address).set(value)  # type: ignore[attr-defined]  # a context variable stands there, as in the parent
         if bound:
-            import structlog  # noqa: PLC0415 — 80 ms to import, and only here for those who use it
-
-            structlog.contextvars.bind_contextvars(**bound)
+            bind_context(bound)
 
     def _tell(self, call: RemoteCall, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._send(frame.TOLD, packed((call.attempt, method, args, kwargs)))

@@ -230,7 +230,8 @@ class Worker:
 
 
 def _spawned(pipe: int) -> subprocess.Popen[bytes]:
-    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    # The same -X, -W, -O … as this interpreter; multiprocessing finds them out in the same way.
+    flags: list[str] = getattr(subprocess, "_args_from_interpreter_flags", list)()
     return subprocess.Popen(  # noqa: S603 — this very Python
         [sys.executable, *flags, "-c", BOOT, json.dumps(sys.path), str(pipe)],
         stdin=subprocess.DEVNULL,
