@@ -269,7 +269,7 @@ def test_keys_are_given_back_with_their_pool() -> None:
             return held, {limit.name: limit.held for limit in deployment.snapshot().limits}
 
     during, after = run_virtual(main)
-    assert during == {"@threads": 1, "@processes": 0, "api": 0, "api:a": 0}
+    assert during == {"@threads": 1, "api": 0, "api:a": 0}
     assert set(after.values()) == {0}
 
 

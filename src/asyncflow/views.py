@@ -207,7 +207,7 @@ def placed(explanation: Explanation, status: OpStatus | RunStatus) -> Explanatio
     return replace(explanation, state=status, blockers=tuple(blockers), unblocked_by=tuple(helpful))
 
 
-_FIXED: Final = (" more of @conflict_key:", " more of @run_buffer", " more of @threads")
+_FIXED: Final = (" more of @conflict_key:", " more of @run_buffer", " more of @threads", " more of @processes")
 """Nobody can raise these while runs wait, so it is not proposed."""
 
 

@@ -8,6 +8,8 @@ import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any
 
+from tests.faults.suspension import note_cancelled
+
 
 class StepCounter:
     """A task factory that counts the steps of all tasks and calls `act` before the chosen ones."""
@@ -57,6 +59,8 @@ def _drive(coroutine: Coroutine[Any, Any, Any], tick: Callable[[], None]) -> Gen
             coroutine.close()
             raise
         except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                note_cancelled(coroutine)
             value, call = error, coroutine.throw
 
 

@@ -109,6 +109,8 @@ def make(engine: Engine, frame: Execution, scope: int, tags: dict[str, str], poo
         if book.notices:
             tell_notices(engine, book)
     if place:
+        if place not in engine.places:
+            engine.places[place] = engine.core.limit("@processes", engine.processes)
         needs.append((engine.places[place], 1))
     return engine.core.demand(needs)
 

@@ -52,6 +52,7 @@ class Engine:
     Args:
         core: Decides who may start.
         places: The limits of the ops that need a thread, or a worker process.
+        processes: How many may be in worker processes; their limit is there from the first such op on.
         carry: The addresses of context variables that worker processes get.
         observers: Who listens.
         cancel_grace: Seconds after which an op that was cancelled and still runs is reported.
@@ -71,6 +72,7 @@ class Engine:
         "observers",
         "parked",
         "places",
+        "processes",
         "random",
         "runs",
         "spawning",
@@ -93,7 +95,8 @@ class Engine:
         self.loop = asyncio.get_running_loop()
         self.clock = self.loop.time
         self.core = core
-        self.places = {"thread": core.limit("@threads", threads), "process": core.limit("@processes", processes)}
+        self.places = {"thread": core.limit("@threads", threads)}
+        self.processes = processes
         self.carry = carry
         self.observers = observers
         observers.look()
