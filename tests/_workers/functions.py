@@ -93,6 +93,11 @@ def gives(what: str) -> Any:
 
 
 @op(runs_in="process")
+def size(content: bytes) -> int:
+    return len(content)
+
+
+@op(runs_in="process")
 def about() -> dict[str, Any]:
     own = context()
     own.progress(1, 2)

@@ -25,9 +25,10 @@ class Point(NamedTuple):
     first: int
     last: int
     function: str
+    text: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.first} in {self.function}"
+        return f"{self.file}:{self.first} in {self.function}: {self.text}"
 
 
 def points() -> list[Point]:
@@ -36,21 +37,24 @@ def points() -> list[Point]:
     for file in sorted(ROOT.rglob("*.py")):
         name = str(file.relative_to(ROOT))
         if not name.startswith(("cli/", "testing/")):
-            found.extend(_points_in(ast.parse(file.read_text()), name))
+            found.extend(_points_in(file.read_text(), name))
     return found
 
 
-def _points_in(tree: ast.Module, file: str) -> Iterator[Point]:
-    for function in ast.walk(tree):
+def _points_in(source: str, file: str) -> Iterator[Point]:
+    lines = source.splitlines()
+    for function in ast.walk(ast.parse(source)):
         driven = isinstance(function, ast.FunctionDef) and any(
             getattr(one, "attr", "") == "coroutine" for one in function.decorator_list
         )
         if isinstance(function, ast.AsyncFunctionDef) or driven:
             for node in _own(function):
                 if isinstance(node, (ast.Await, ast.Yield, ast.YieldFrom)):
-                    yield Point(file, node.lineno, node.end_lineno or node.lineno, function.name)
+                    text = lines[node.lineno - 1].strip()
+                    yield Point(file, node.lineno, node.end_lineno or node.lineno, function.name, text)
                 elif isinstance(node, (ast.AsyncWith, ast.AsyncFor)):
-                    yield Point(file, node.lineno, node.body[0].lineno - 1, function.name)
+                    text = lines[node.lineno - 1].strip()
+                    yield Point(file, node.lineno, node.body[0].lineno - 1, function.name, text)
 
 
 def _own(function: ast.AST) -> Iterator[ast.AST]:
