@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from asyncflow._executor.crew import CREW, Crew
 from asyncflow._executor.current import CURRENT
@@ -119,6 +119,7 @@ def found_variable(address: str) -> ContextVar[Any]:
         variable: Any = find(address)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigurationError(f"carry: {address!r} is not there ({error}); write 'package.module:NAME'") from error
-    if not isinstance(variable, ContextVar):
+    if not issubclass(type(variable), ContextVar):
         raise ConfigurationError(f"carry: {address!r} is a {type(variable).__name__}, not a ContextVar")
-    return cast("ContextVar[Any]", variable)
+    found: ContextVar[Any] = variable
+    return found
