@@ -37,7 +37,9 @@ from asyncflow.errors import (
     PlanError,
     PoolBackendError,
     PoolBackendUnavailable,
+    RecordedFailure,
     ResourceError,
+    ResultNotStorable,
     RunCanceled,
     RunFailed,
     RunRejected,
@@ -46,6 +48,7 @@ from asyncflow.errors import (
     SelfCancelled,
     Skip,
     StalledError,
+    StoreUnavailable,
     StreamError,
     TracingError,
 )
@@ -76,6 +79,7 @@ from asyncflow.events import (
     RunReprioritised,
     RunRetried,
     RunStarted,
+    StoreFailed,
     StuckOp,
     StuckResource,
 )
@@ -83,6 +87,7 @@ from asyncflow.graph import Graph, graph
 from asyncflow.hooks import HookInfo, Hooks
 from asyncflow.op import AsyncOp, StreamOp, SyncOp, op
 from asyncflow.options import PER_VALUE, TagLimit
+from asyncflow.records import OpRecord, RunRecord
 from asyncflow.results import Attempt, OpResult, OpStatus, Outcome, RunResult, RunStatus
 from asyncflow.retry import Failure, Retry, RetryRequested
 from asyncflow.run import Run
@@ -123,6 +128,7 @@ __all__ = [
     "OpEmitted",
     "OpEnded",
     "OpProgress",
+    "OpRecord",
     "OpResult",
     "OpRetried",
     "OpSkipped",
@@ -140,11 +146,13 @@ __all__ = [
     "PoolUnknown",
     "PoolUnlimited",
     "Preview",
+    "RecordedFailure",
     "ResourceClosed",
     "ResourceError",
     "ResourceEvent",
     "ResourceFailed",
     "ResourceOpened",
+    "ResultNotStorable",
     "Retry",
     "RetryRequested",
     "Run",
@@ -153,6 +161,7 @@ __all__ = [
     "RunEnded",
     "RunFailed",
     "RunQueued",
+    "RunRecord",
     "RunRejected",
     "RunReprioritised",
     "RunResult",
@@ -166,6 +175,8 @@ __all__ = [
     "Skip",
     "Snapshot",
     "StalledError",
+    "StoreFailed",
+    "StoreUnavailable",
     "StreamError",
     "StreamOp",
     "StuckOp",

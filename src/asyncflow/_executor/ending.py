@@ -45,6 +45,8 @@ def settle(engine: Engine, frame: Execution) -> None:
         return
     if frame.hooking is not None and not frame.hooking.over(decided(frame)):
         return
+    if frame.parent is None and frame.run.record is not None and not frame.run.record.over(frame, engine):
+        return
     frame.finished = True
     frame.close_streams()
     frame.ended_at = engine.clock()
