@@ -56,7 +56,7 @@ class Deployment(KeptRuns):
     `await graph.run()` works on a deployment that is not open; `start` needs `async with deployment:`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 — all by name, each an option of its own
         self,
         name: str = "default",
         *,

@@ -124,7 +124,15 @@ def submit(
     *,
     past: executor.Past | None = None,
 ) -> RunState:
-    """Submits a run to a deployment; the caller waits for it, or nobody does. `past` is what a store has to go on from."""
+    """Submits a run to a deployment; the caller waits for it, or nobody does.
+
+    Args:
+        deployment: The deployment.
+        runnable: What is run.
+        args: Its inputs.
+        kwargs: Its inputs by name.
+        past: What a store has of the run to go on from.
+    """
     plan = runnable.wire(args, kwargs, deployment=deployment)
     inputs = runnable.input_values(args, kwargs) if plan.inputs else ()
     engine, home = deployment.place()

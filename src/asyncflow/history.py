@@ -241,11 +241,11 @@ class KeptRuns(LiveDeployment):
 def _several(chosen: S | Iterable[S] | None, kind: type[S]) -> tuple[S, ...]:
     if chosen is None:
         return ()
-    several = (chosen,) if isinstance(chosen, kind) else tuple(cast("Iterable[S]", chosen))
+    several: tuple[object, ...] = (chosen,) if isinstance(chosen, kind) else tuple(cast("Iterable[object]", chosen))
     for one in several:
         if not isinstance(one, kind):
             raise ConfigurationError(f"status must be a {kind.__name__}, or several of them, got {one!r:.40}")
-    return several
+    return cast("tuple[S, ...]", several)
 
 
 def _page(limit: object) -> int:

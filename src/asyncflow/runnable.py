@@ -45,7 +45,7 @@ class Submittable(Protocol[R_co]):
         """Returns a copy whose runs go on from a run in a store."""
         ...
 
-    def start(self, *args: Any, **kwargs: Any) -> Any:
+    def start(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 — a `Run`, which stands above
         """Starts a run."""
         ...
 

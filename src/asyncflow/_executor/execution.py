@@ -52,7 +52,7 @@ class Execution(Frame):
     set when its own is over, `failed_in_time` how many failures count that came before. `stems` has where the items of
     a map that was appended stand in order, `depth` is the number of late and live bodies around it, and `unlisted` has
     the bodies that results do not list where they succeeded, with the node that has their result.
-    `past` is what it goes on from, where that is in a store: ops that are ready are looked up there, since it is `timed`.
+    `past` is what it goes on from, where that is in a store; it is `timed` then, since what is ready is looked at.
     `streams` has the stream of every source, `sides` the ops of streams that may have to wait for each other.
     """
 

@@ -167,7 +167,7 @@ def reuse(engine: Engine, frame: Execution, ready: list[int], now: float) -> lis
         return ready
     left: list[int] = []
     wanted: list[int] = []
-    while ready and not frame.closed:
+    while ready:
         for i in ready:
             if frame.closed:
                 return []
@@ -272,14 +272,15 @@ def _unread(error: BaseException, key: str) -> AsyncflowError:
 def _give(engine: Engine, frame: Execution, past: Past, i: int, text: str | None) -> None:
     """Gives a node its value; where that is gone, or does not fit any more, the op runs."""
     op, key = frame.nodes[i].op, frame.key(i)
-    try:
-        if op is None or text is None:
-            raise UnfitError("it is not there any more")
-        value = codec_of(op).read(text)
-    except UnfitError as unfit:
-        del past.marks[key]
-        frame.ready.append(i)
-        why = f"the result of {key} in run {past.run_id} cannot be used, so the op runs again: {unfit}"
-        engine.observers.warn(StoreFailed(engine.clock(), past.store, why, 0, 1))
-    else:
-        take(frame, past, i, value)
+    why = "it is not there any more"
+    if op is not None and text is not None:
+        try:
+            take(frame, past, i, codec_of(op).read(text))
+        except UnfitError as unfit:
+            why = str(unfit)
+        else:
+            return
+    del past.marks[key]
+    frame.ready.append(i)
+    why = f"the result of {key} in run {past.run_id} cannot be used, so the op runs again: {why}"
+    engine.observers.warn(StoreFailed(engine.clock(), past.store, why, 0, 1))

@@ -41,8 +41,9 @@ class RunState:
     the shelf with the deployment's own resources (None where it was not open). `shelf` has the run's own resources;
     `supplies` those of ops that run, and `close_errors` what failed to close, with the execution it was for.
 
-    `record` tells a store of it, where its deployment has one. While it is queued, `ghosts` are its own claims; once it is admitted, `grant` has what it holds as a whole, and
-    `waited` what it waited for. `rejection` is why it was refused after it had been queued.
+    `record` tells a store of it, where its deployment has one. While it is queued, `ghosts` are its own claims; once it
+    is admitted, `grant` has what it holds as a whole, and `waited` what it waited for. `rejection` is why it was
+    refused after it had been queued.
     """
 
     __slots__ = (

@@ -24,9 +24,9 @@ def stored_run(resume_from: object) -> str | None:
 
 
 def stored_keys(
-    graph: Any,
+    graph: Any,  # noqa: ANN401 — a graph or op, whose classes this room does not know
     args: Sequence[Any],
-    kwargs: Mapping[str, Any],  # noqa: ANN401 — a graph, whose class this room does not know
+    kwargs: Mapping[str, Any],
 ) -> tuple[Sequence[str], Mapping[str, OpDefinition]]:
     """Returns the keys whose values a part of a graph needs, and the ops by key, `fetch[]` for those of an `each`."""
     whole: Plan = (

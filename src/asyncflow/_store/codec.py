@@ -70,7 +70,8 @@ class Codec:
             self.problem = "it can be read only once, or is code"
             return
         try:
-            adapter: TypeAdapter[tuple[Any]] = TypeAdapter(tuple[annotation], config=_SETTINGS)
+            one: Any = tuple.__class_getitem__((annotation,))
+            adapter: TypeAdapter[tuple[Any]] = TypeAdapter(one, config=_SETTINGS)
             if not adapter.pydantic_complete and not adapter.rebuild(raise_errors=False):
                 self.problem = "it names what is defined nowhere"
                 return
@@ -88,10 +89,7 @@ class Codec:
         kind = cast("type[object]", type(value))
         if kind in _PLAIN and (self.hint is None or kind is self._exact):
             return json.dumps([value])
-        if self._adapter is None:
-            text = self._plain(value)
-        else:
-            text = self._typed(self._adapter, value)
+        text = self._plain(value) if self._adapter is None else self._typed(self._adapter, value)
         if len(text) > LARGEST:
             raise UnfitError(f"it has {len(text):,} characters as JSON, more than {LARGEST:,}")
         return text

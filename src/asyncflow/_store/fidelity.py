@@ -33,17 +33,20 @@ def _parts(one: object, other: object) -> Sequence[tuple[object, object]] | None
     """Returns what is left to compare of two values; None where they differ already."""
     if isinstance(one, _NUMBERS) and isinstance(other, _NUMBERS):
         return () if one == other or (one != one and other != other) else None  # noqa: PLR0124 — NaN
-    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
-        if isinstance(one, list) is not isinstance(other, list) or len(one) != len(other):
-            return None
-        return list(zip(cast("Sequence[object]", one), cast("Sequence[object]", other), strict=True))
-    if isinstance(one, dict) and isinstance(other, dict):
+    if (_is(one, list) and _is(other, list)) or (_is(one, tuple) and _is(other, tuple)):
+        ones, others = cast("Sequence[object]", one), cast("Sequence[object]", other)
+        return list(zip(ones, others, strict=True)) if len(ones) == len(others) else None
+    if _is(one, dict) and _is(other, dict):
         left, right = cast("Mapping[object, object]", one), cast("Mapping[object, object]", other)
         return [(left[key], right[key]) for key in left] if left.keys() == right.keys() else None
     if type(one) is type(other) and (fields := _fields(one)) is not None:
         mine, yours = fields, _fields(other) or {}
         return [(mine[name], yours[name]) for name in mine] if mine.keys() == yours.keys() else None
     return () if _equal(one, other) else None
+
+
+def _is(value: object, kind: type[Any]) -> bool:
+    return isinstance(value, kind)
 
 
 def _fields(value: object) -> Mapping[str, object] | None:

@@ -22,10 +22,9 @@ _ITEM: Final = re.compile(r"\[[^\[\]]*\]")
 class MemoryRuns:
     """Records of runs in memory."""
 
-    name: Final = "memory"
-    blocks: Final = False
-
     def __init__(self) -> None:
+        self.name = "memory"
+        self.blocks = False
         self._began: dict[str, RunBegan] = {}
         self._over: dict[str, RunOver] = {}
         self._ops: dict[str, dict[str, OpEntry]] = {}
@@ -86,7 +85,7 @@ class MemoryRuns:
         for run_id in reversed(self._began):
             if waiting:
                 waiting = run_id != chosen.before
-            elif (record := self._record(run_id)) is not None and is_chosen(record, chosen):
+            elif is_chosen(record := self._record(run_id), chosen):
                 found.append(record)
         return found[: chosen.limit]
 

@@ -40,9 +40,8 @@ class SQLiteRuns:
         keep_days: Runs that ended longer ago are removed when the file is opened; None keeps all.
     """
 
-    blocks: Final = True
-
     def __init__(self, path: Path, *, keep_days: float | None = None) -> None:
+        self.blocks = True
         self.path = path
         self.keep_days = keep_days
 
