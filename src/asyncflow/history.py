@@ -193,6 +193,8 @@ class KeptRuns(LiveDeployment):
         if past is not None:
             executor.refuse_other(one, began, past, executor.values_of(one, args, kwargs))
             began = replace(began, resumed_from=past.run_id)
+        else:
+            began = replace(began, resumed_from=executor.same_store_run(callee.run_options.resume_from, line))
         return RunRecorder(line, began, past)
 
     @contextlib.asynccontextmanager

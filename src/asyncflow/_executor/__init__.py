@@ -19,7 +19,7 @@ from asyncflow._executor.reusing import Past
 from asyncflow._executor.run_queue import THE_RUN
 from asyncflow._executor.run_state import RunState
 from asyncflow._executor.shelf import Shelf, close_shelf, close_shelves
-from asyncflow._executor.stored import Question, stored_keys, stored_run
+from asyncflow._executor.stored import Question, same_store_run, stored_keys, stored_run
 from asyncflow._executor.supply import NO_OVERRIDES, Overrides
 from asyncflow._executor.telling import run_events
 from asyncflow._executor.trial import attempt_of
@@ -56,6 +56,7 @@ __all__ = [
     "result_of",
     "run_began",
     "run_events",
+    "same_store_run",
     "set_priority",
     "status_of",
     "stop_execution",

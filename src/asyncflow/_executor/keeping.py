@@ -17,8 +17,8 @@ from asyncflow._executor.execution import Execution
 from asyncflow._executor.outcome import node_failed
 from asyncflow._executor.trial import attempt_of, told
 from asyncflow._scheduler import ABANDONED, CANCELED, FAILED, RUNNING, SKIPPED, STATUS, SUCCEEDED
-from asyncflow._store import Line, Mark, OpEntry, RunBegan, RunOver, output_of
-from asyncflow.errors import ResultNotStorable
+from asyncflow._store import Line, Mark, OpEntry, RunBegan, RunOver, is_reusable, output_of
+from asyncflow.errors import RecordedFailure, ResultNotStorable
 from asyncflow.ids import new_run_id
 
 if TYPE_CHECKING:
@@ -129,11 +129,15 @@ class RunRecorder:
     def _end(self, root: Execution, now: float) -> None:
         run = root.run
         frames: list[Execution] = [root]
+        past = {} if root.past is None else root.past.marks
+        known = {key for key, mark in past.items() if is_reusable(mark.status)}  # it stays, also where nothing led there
         for frame in frames:
             frames.extend(frame.descendants)
             for i, node in enumerate(frame.nodes):
-                if node.kind is NodeKind.OP and frame.status[i] in _LATER and frame.key(i) not in self.marks:
-                    self.tell(frame, i, frame.status[i])
+                if node.kind is NodeKind.OP and frame.status[i] in _LATER:
+                    key = frame.key(i)
+                    if key not in self.marks and key not in known:
+                        self.tell(frame, i, frame.status[i])
         errors = [told(error) for _, error in root.failed_ops()]
         overdue = [] if root.overdue is None else [told(root.overdue)]
         self.line.put(
@@ -168,7 +172,8 @@ class RecordedExecution(Execution):
     def fail(self, i: int, error: BaseException) -> None:
         """Node `i` raised `error`."""
         if self.run.record is not None:
-            self.run.record.tell(self, i, FAILED, error=told(error))
+            text = str(error) if type(error) is RecordedFailure else told(error)
+            self.run.record.tell(self, i, FAILED, error=text)
         super().fail(i, error)
 
     def skip(self, i: int) -> None:

@@ -209,7 +209,7 @@ def pass_over(frame: Execution, past: Past, source: int) -> None:
     todo = [source]
     for one in todo:
         todo.extend([j for j in frame.waiters_of(one) if frame.nodes[j].kind is not NodeKind.OP])
-    for i in dict.fromkeys(todo):
+    for i in reversed(dict.fromkeys(todo)):  # before what they wait for, so that nothing evaluates them
         if frame.status[i] == WAITING:
             take(frame, past, i, UNREAD)
 

@@ -10,7 +10,7 @@ from asyncflow._authoring import OpDefinition
 from asyncflow._executor.execution import Execution
 from asyncflow._executor.recording import unnamed
 from asyncflow._plan import Plan, PlanNode
-from asyncflow._store import RunFilter, RunSession
+from asyncflow._store import Line, RunFilter, RunSession
 from asyncflow.errors import ConfigurationError
 from asyncflow.results import RunResult, RunStatus
 
@@ -21,6 +21,14 @@ def stored_run(resume_from: object) -> str | None:
         past = resume_from.record
         return resume_from.run_id if isinstance(past, Execution) and past.past is not None else None
     return resume_from if isinstance(resume_from, str) else None
+
+
+def same_store_run(resume_from: object, line: Line) -> str | None:
+    """Returns the id of a run of this process that is gone on from by its result, where this store has its record."""
+    if not isinstance(resume_from, RunResult) or not isinstance(resume_from.record, Execution):
+        return None
+    record = resume_from.record.run.record
+    return resume_from.run_id if record is not None and line.has_store_of(record.line) else None
 
 
 def stored_keys(

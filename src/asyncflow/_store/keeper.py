@@ -73,6 +73,10 @@ class Line:
             answer.set_exception(error)
         return answer
 
+    def has_store_of(self, other: Line) -> bool:
+        """Returns whether another line leads, or led, to the same store."""
+        return self._store is other._store or (self._store.blocks and self._store.name == other._store.name)
+
     # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def ask(self, question: Callable[[RunSession], T]) -> asyncio.Future[T]:
