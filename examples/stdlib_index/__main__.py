@@ -29,14 +29,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--limit", type=int, metavar="N", help="index only N files, evenly spread over all")
     parser.add_argument("--plain", action="store_true", help="progress as plain lines, also on a terminal")
+    parser.add_argument("--store", metavar="URL", help="keep records of the run: sqlite:///runs.db")
+    parser.add_argument("--run-id", metavar="ID", help="the id of the run")
+    parser.add_argument("--resume-from", metavar="ID", help="go on with a run that is in the store")
     options = parser.parse_args(arguments)
     if options.limit is not None and options.limit < 1:
         parser.error("--limit must be at least 1")
+    if options.resume_from is not None and options.store is None:
+        parser.error("--resume-from needs the --store that has the run")
     progress = Progress(sys.stdout, live=sys.stdout.isatty() and not options.plain, stages=STAGES)
     interval = sys.getswitchinterval()
     sys.setswitchinterval(0.001)  # parsing holds the interpreter; this lets the event loop in five times as often
     try:
-        result = anyio.run(_index, options.out, options.limit, progress)
+        result = anyio.run(_index, options, progress)
     except KeyboardInterrupt:
         print("\ninterrupted: every slot is back, the index is not complete", file=sys.stderr)
         return 130
@@ -51,8 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def _index(out: Path, limit: int | None, progress: Progress) -> RunResult[Report]:
-    return await build_index(out, limit=limit, observer=progress)
+async def _index(options: argparse.Namespace, progress: Progress) -> RunResult[Report]:
+    return await build_index(
+        options.out,
+        limit=options.limit,
+        observer=progress,
+        store=options.store,
+        run_id=options.run_id,
+        resume_from=options.resume_from,
+    )
 
 
 def told(report: Report, out: Path) -> str:

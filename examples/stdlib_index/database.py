@@ -18,30 +18,32 @@ from asyncflow import op
 from examples.stdlib_index.records import Module
 
 SCHEMA: Final = """
-CREATE TABLE modules (
+CREATE TABLE IF NOT EXISTS modules (
     name TEXT PRIMARY KEY, path TEXT NOT NULL, bytes INTEGER, lines INTEGER, classes INTEGER, functions INTEGER,
     problem TEXT, rank REAL
 ) WITHOUT ROWID;
-CREATE TABLE functions (
+CREATE TABLE IF NOT EXISTS functions (
     module TEXT NOT NULL REFERENCES modules (name), line INTEGER NOT NULL, name TEXT NOT NULL, lines INTEGER NOT NULL,
     parameters INTEGER NOT NULL, is_async INTEGER NOT NULL, PRIMARY KEY (module, line, name)
 ) WITHOUT ROWID;
-CREATE TABLE imports (
+CREATE TABLE IF NOT EXISTS imports (
     importer TEXT NOT NULL, imported TEXT NOT NULL, line INTEGER NOT NULL, PRIMARY KEY (importer, imported)
 ) WITHOUT ROWID;
 """
 
 
 class Database:
-    """The index, written anew.
+    """The index, written anew, or gone on with.
 
     Args:
-        path: Its file; what was there is replaced.
+        path: Its file.
+        keep: True to go on with what is there; otherwise it is replaced.
     """
 
-    def __init__(self, path: Path) -> None:
-        for leftover in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
-            leftover.unlink(missing_ok=True)
+    def __init__(self, path: Path, *, keep: bool = False) -> None:
+        if not keep:
+            for leftover in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+                leftover.unlink(missing_ok=True)
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
@@ -74,13 +76,16 @@ class Database:
 
     @op(pool="db")
     def write(self, module: Module) -> None:
-        """Stores a module with its functions and imports, all or nothing."""
+        """Stores a module with its functions and imports, all or nothing; once more gives the same.
+
+        A process may die after this was committed and before its record was: then it is done again.
+        """
         name, parsed = module.source.module, module.parsed
         size = (None,) * 4 if parsed is None else (parsed.bytes, parsed.lines, parsed.classes, len(parsed.functions))
         functions = () if parsed is None else parsed.functions
         with self._alone() as connection:
             connection.execute(
-                "INSERT INTO modules VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+                "INSERT OR REPLACE INTO modules VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
                 (name, module.source.path, *size, module.problem),
             )
             connection.executemany(
@@ -88,7 +93,9 @@ class Database:
                 [(name, f.line, f.name, f.lines, f.parameters, f.is_async) for f in functions],
             )
             connection.executemany(
-                "INSERT INTO imports VALUES (?, ?, ?)", [(name, imported, line) for imported, line in module.imported]
+                "INSERT OR REPLACE INTO imports VALUES (?, ?, ?)",
+                [(name, imported, line) for imported, line in module.imported],
+                [(name, imported, line) for imported, line in module.imported],
             )
 
     @op(pool="db")

@@ -56,6 +56,9 @@ async def build_index(
     root: Path | None = None,
     limit: int | None = None,
     observer: Callable[[Event], None] | None = None,
+    store: str | None = None,
+    run_id: str | None = None,
+    resume_from: str | None = None,
 ) -> RunResult[Report]:
     """Indexes a standard library and returns everything about the run.
 
@@ -64,16 +67,20 @@ async def build_index(
         root: The folder of the library; that of the running Python where it is not given.
         limit: How many files at most, evenly spread over all; None for all.
         observer: Called with every event.
+        store: Where records of the run are kept: `sqlite:///runs.db`.
+        run_id: The id of the run.
+        resume_from: The id of an earlier run in the store: what it achieved is not done again.
     """
     out.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 — before anything runs that it could hold up
-    deployment = Deployment("stdlib-index", concurrency={"pools": {"limits": POOLS}}, threads=THREADS)
+    deployment = Deployment("stdlib-index", concurrency={"pools": {"limits": POOLS}}, threads=THREADS, store=store)
     if observer is not None:
         deployment.subscribe(observer)
-    with Database(out / "index.db") as database, warnings.catch_warnings():
+    with Database(out / "index.db", keep=resume_from is not None) as database, warnings.catch_warnings():
         warnings.simplefilter(
             "ignore"
         )  # the parser warns of odd escapes in tests; filters are global, so not in threads
-        return await index_stdlib.on(deployment).try_run(root or stdlib_folder(), out, database, limit)
+        job = index_stdlib.options(run_id=run_id, resume_from=resume_from)
+        return await job.on(deployment).try_run(root or stdlib_folder(), out, database, limit)
 
 
 def capacities() -> dict[str, int]:

@@ -37,7 +37,9 @@ from asyncflow.errors import (
     PlanError,
     PoolBackendError,
     PoolBackendUnavailable,
+    RecordedFailure,
     ResourceError,
+    ResultNotStorable,
     RunCanceled,
     RunFailed,
     RunRejected,
@@ -46,6 +48,7 @@ from asyncflow.errors import (
     SelfCancelled,
     Skip,
     StalledError,
+    StoreUnavailable,
     StreamError,
     TracingError,
     TransferError,
@@ -80,6 +83,7 @@ from asyncflow.events import (
     RunReprioritised,
     RunRetried,
     RunStarted,
+    StoreFailed,
     StuckOp,
     StuckResource,
 )
@@ -88,6 +92,7 @@ from asyncflow.hooks import HookInfo, Hooks
 from asyncflow.op import AsyncOp, StreamOp, SyncOp, op
 from asyncflow.op_context import OpContext
 from asyncflow.options import PER_VALUE, TagLimit
+from asyncflow.records import OpRecord, RunRecord
 from asyncflow.results import Attempt, OpResult, OpStatus, Outcome, RunResult, RunStatus
 from asyncflow.retry import Failure, Retry, RetryRequested
 from asyncflow.run import Run
@@ -130,6 +135,7 @@ __all__ = [
     "OpEmitted",
     "OpEnded",
     "OpProgress",
+    "OpRecord",
     "OpResult",
     "OpRetried",
     "OpRunner",
@@ -148,11 +154,13 @@ __all__ = [
     "PoolUnknown",
     "PoolUnlimited",
     "Preview",
+    "RecordedFailure",
     "ResourceClosed",
     "ResourceError",
     "ResourceEvent",
     "ResourceFailed",
     "ResourceOpened",
+    "ResultNotStorable",
     "Retry",
     "RetryRequested",
     "Run",
@@ -161,6 +169,7 @@ __all__ = [
     "RunEnded",
     "RunFailed",
     "RunQueued",
+    "RunRecord",
     "RunRejected",
     "RunReprioritised",
     "RunResult",
@@ -174,6 +183,8 @@ __all__ = [
     "Skip",
     "Snapshot",
     "StalledError",
+    "StoreFailed",
+    "StoreUnavailable",
     "StreamError",
     "StreamOp",
     "StuckOp",

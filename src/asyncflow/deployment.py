@@ -8,7 +8,7 @@ of its own inside the engine of its parent, so one admission core decides for bo
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from contextvars import Context, Token, copy_context
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +19,12 @@ from asyncflow import _executor as executor
 from asyncflow._authoring import Resource
 from asyncflow._executor import CURRENT, DeploymentState, Engine, Overrides, Shelf
 from asyncflow._limits import LimitBook, RunBook
+from asyncflow._store import Keeper, store_of
 from asyncflow.concurrency import ConcurrencyConfig
 from asyncflow.errors import ConfigurationError, ResourceError
+from asyncflow.history import KeptRuns
 from asyncflow.hooks import Hooks, check_hooks
 from asyncflow.ids import check_name
-from asyncflow.live_deployment import LiveDeployment
 from asyncflow.open_deployments import OPEN, open_on
 from asyncflow.options import Validate, check_flag, check_validate
 from asyncflow.quotas import Numbers
@@ -33,7 +34,7 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Deployment(LiveDeployment):
+class Deployment(KeptRuns):
     """Limits that all its runs share, and the queue in which they wait.
 
     Args:
@@ -46,6 +47,8 @@ class Deployment(LiveDeployment):
             picklable. Threads get all of them anyway.
         max_overtakes: How often a waiter may be passed over before free units are kept for it.
         cancel_grace: Seconds after which an op that was cancelled and still runs is reported.
+        store: Keeps records of runs and the results of their ops: `"memory"`, or `"sqlite:///runs.db"` (with
+            `?keep_days=30`, runs that ended longer ago are removed); None keeps nothing.
         drain: True to let runs finish when the deployment is left, instead of cancelling them.
         hooks: What is told how its runs went.
         validate: `"graph"` checks the inputs of graphs; `"always"` also what goes into ops and comes out of them.
@@ -66,6 +69,7 @@ class Deployment(LiveDeployment):
         carry: Sequence[str] = (),
         max_overtakes: int = 64,
         cancel_grace: float = 5.0,
+        store: str | None = None,
         drain: bool = False,
         validate: Validate = "graph",
         hooks: Hooks | None = None,
@@ -80,6 +84,8 @@ class Deployment(LiveDeployment):
             max_overtakes=max_overtakes,
             cancel_grace=cancel_grace,
         )
+        opened = store_of(store)
+        self._keeper = None if opened is None else Keeper(opened, self._observers.warn)
         self._drain = check_flag(drain, field="drain")
         self._hooks = check_hooks(hooks)
         self._judges = check_validate(validate) == "always"
@@ -105,6 +111,8 @@ class Deployment(LiveDeployment):
         if self._opened:
             raise ConfigurationError(f"deployment {self.name!r} is open already")
         engine = self.engine_here()
+        if self._keeper is not None:
+            await self._keeper.enter()
         self._opened = True
         self._context = copy_context()
         open_on(engine.loop).append(self)
@@ -160,12 +168,16 @@ class Deployment(LiveDeployment):
             await executor.finish_all(engine, runs, reason)
         except BaseException:
             with contextlib.suppress(ResourceError):  # told as events; a cancellation goes first
-                await close_shelves(self.name, shelves)
+                await executor.close_shelves(self.name, shelves)
             raise
         else:
-            await close_shelves(self.name, shelves)
+            await executor.close_shelves(self.name, shelves)
         finally:
-            self.end_streams()
+            try:
+                if self._keeper is not None:
+                    await self._keeper.leave()
+            finally:
+                self.end_streams()
 
     @property
     def is_open(self) -> bool:
@@ -287,29 +299,6 @@ class Deployment(LiveDeployment):
         return f"<Deployment {self.name} {'open' if self.is_open else 'not open'} runs={runs}>"
 
 
-async def close_shelves(name: str, shelves: Sequence[Shelf]) -> None:
-    """Closes shelves one after another, whatever happens.
-
-    Raises:
-        ResourceError: where some resources could not be closed.
-    """
-    interrupted: BaseException | None = None
-    for shelf in reversed(shelves):
-        try:
-            await executor.close_shelf(shelf)
-        except BaseException as error:  # noqa: BLE001 — raised again when all are closed
-            interrupted = error
-    for shelf in shelves:
-        interrupted = shelf.interrupt or interrupted
-    if interrupted is not None:
-        raise interrupted
-    failures = [failure for shelf in shelves for failure in shelf.errors]
-    if failures:
-        names = [resource for failure in failures for resource in failure.resources]
-        message = f"deployment {name!r} was closed, and resources of it failed: {', '.join(names)}"
-        raise ResourceError(message, [one for failure in failures for one in failure.exceptions], names)
-
-
 class Branch(Deployment):
     """A branch of a deployment: its own limits, in its parent's engine. Made by `Deployment.branch()`."""
 
@@ -329,6 +318,11 @@ class Branch(Deployment):
         self._token = OPEN.set((*OPEN.get(), self))
         self._opened = True
         return self
+
+    @property
+    def keeper(self) -> Keeper | None:
+        """Its parent's store."""
+        return self.parent.keeper
 
     @property
     def is_open(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from asyncflow import _executor as executor
-from asyncflow._executor import CURRENT, Engine, Execution, RunState
+from asyncflow._executor import CURRENT, Execution, RunState
 from asyncflow._limits import Claim
 from asyncflow.deployment import Deployment
 from asyncflow.errors import ConfigurationError
@@ -65,16 +65,32 @@ def running_op() -> Claim | None:
 
 async def run_value(runnable: Submittable[R], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> R:
     """Runs to the end and returns the value; inside an op, as a child of it."""
-    engine, execution = _submitted(runnable, args, kwargs)
-    ended = await executor.wait(engine, execution)
-    value: R = executor.value_of(ended, single=runnable.single)
+    value: R = executor.value_of(await _ended(runnable, args, kwargs), single=runnable.single)
     return value
 
 
 async def run_result(runnable: Submittable[R], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> RunResult[R]:
     """Runs to the end and returns everything it left behind; inside an op, as a child of it."""
-    engine, execution = _submitted(runnable, args, kwargs)
-    return result_of(await executor.wait(engine, execution))
+    return result_of(await _ended(runnable, args, kwargs))
+
+
+async def _ended(runnable: Submittable[Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Execution:
+    """Runs to the end, as a child of the op that runs here or by itself; a store is open meanwhile."""
+    bound = runnable.deployment
+    parent = running_op()
+    if parent is not None:
+        outer = parent.owner[0].run
+        if bound is None or bound is outer.deployment:
+            child = _child(runnable, args, kwargs, parent)
+            return await executor.wait(outer.engine, child)
+    deployment = resolve_deployment(bound)
+    if deployment.keeper is None:
+        state = submit(deployment, runnable, args, kwargs)
+        return await executor.wait(state.engine, state.root)
+    async with deployment.store_open():
+        past = await deployment.recall(runnable.run_options.resume_from)
+        state = submit(deployment, runnable, args, kwargs, past=past)
+        return await executor.wait(state.engine, state.root)
 
 
 def start_run(runnable: Submittable[R], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Run[R]:
@@ -94,41 +110,56 @@ def start_run(runnable: Submittable[R], args: tuple[Any, ...], kwargs: Mapping[s
             f"a started run lives in a deployment, and {deployment.name!r} is not open;"
             " write `async with deployment:` around it, or `await graph.run(…)`"
         )
-    state = submit(deployment, runnable, args, kwargs)
+    again = executor.stored_run(runnable.run_options.resume_from)
+    past = None if again is None or deployment.keeper is None else deployment.recall_now(again)
+    state = submit(deployment, runnable, args, kwargs, past=past)
     return Run(state.engine, state, single=runnable.single)
 
 
 def submit(
-    deployment: Deployment, runnable: Submittable[Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    deployment: Deployment,
+    runnable: Submittable[Any],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    *,
+    past: executor.Past | None = None,
 ) -> RunState:
-    """Submits a run to a deployment; the caller waits for it, or nobody does."""
+    """Submits a run to a deployment; the caller waits for it, or nobody does.
+
+    Args:
+        deployment: The deployment.
+        runnable: What is run.
+        args: Its inputs.
+        kwargs: Its inputs by name.
+        past: What a store has of the run to go on from.
+    """
     plan = runnable.wire(args, kwargs, deployment=deployment)
     inputs = runnable.input_values(args, kwargs) if plan.inputs else ()
     engine, home = deployment.place()
     deployment.provide(home)
+    record = None if deployment.keeper is None else deployment.recorder(runnable, plan, args, kwargs, past)
     return engine.launch(
-        plan, inputs, options=runnable.run_options, context=copy_context(), home=home, deployment=deployment
+        plan,
+        inputs,
+        options=runnable.run_options,
+        context=copy_context(),
+        home=home,
+        deployment=deployment,
+        record=record,
     )
 
 
-def _submitted(
-    runnable: Submittable[Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> tuple[Engine, Execution]:
-    """Starts a child of the op that runs here, or an independent run where there is none or another deployment."""
-    bound = runnable.deployment
-    parent = running_op()
-    if parent is not None:
-        outer = parent.owner[0].run
-        if bound is None or bound is outer.deployment:
-            plan = runnable.wire(args, kwargs, deployment=outer.deployment)
-            inputs = runnable.input_values(args, kwargs) if plan.inputs else ()
-            return outer.engine, outer.engine.launch_child(
-                plan,
-                inputs,
-                options=runnable.run_options,
-                context=copy_context(),
-                parent=parent,
-                single=runnable.single,
-            )
-    state = submit(resolve_deployment(bound), runnable, args, kwargs)
-    return state.engine, state.root
+def _child(runnable: Submittable[Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], parent: Claim) -> Execution:
+    """Starts a child of the op that runs here."""
+    outer = parent.owner[0].run
+    plan = runnable.wire(args, kwargs, deployment=outer.deployment)
+    inputs = runnable.input_values(args, kwargs) if plan.inputs else ()
+    child: Execution = outer.engine.launch_child(
+        plan,
+        inputs,
+        options=runnable.run_options,
+        context=copy_context(),
+        parent=parent,
+        single=runnable.single,
+    )
+    return child

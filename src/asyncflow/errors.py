@@ -21,6 +21,9 @@
     ├── OpAborted                 an op raised something that is not an Exception
     ├── ResourceError             also an ExceptionGroup: what a provider raised while it opened or closed
     ├── StalledError              the run is idle, not complete, and nothing could change that: a defect of asyncflow
+    ├── ResultNotStorable         what an op gives cannot be kept in the deployment's store
+    ├── StoreUnavailable          the deployment's store could not be opened or read
+    ├── RecordedFailure           stands for what an op raised in an earlier run, of which only the text is kept
     └── PoolBackendError
         ├── PoolBackendUnavailable
         ├── LeaseLost
@@ -213,6 +216,21 @@ class ResourceError(AsyncflowError, ExceptionGroup[Exception]):
 
 class StalledError(AsyncflowError):
     """A run is idle, not complete, and waits for nothing that could come: a defect of asyncflow, never silence."""
+
+
+class ResultNotStorable(AsyncflowError):
+    """What an op gives cannot be kept in the deployment's store and come back as it was.
+
+    Raised by every door before a run begins where the annotation says so; where only the value does, the op fails.
+    """
+
+
+class StoreUnavailable(AsyncflowError):
+    """The deployment's store could not be opened or read. What could not be written is an event, `StoreFailed`."""
+
+
+class RecordedFailure(AsyncflowError):
+    """Stands for what an op raised in an earlier run, of which a store keeps only the text."""
 
 
 class PoolBackendError(AsyncflowError):

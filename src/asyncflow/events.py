@@ -234,6 +234,19 @@ class PoolUnknown(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StoreFailed(Event):
+    """Records of runs could not be written to the store, or not be used. Runs go on.
+
+    `waiting` records are tried again within a second; `lost` ones are not: resuming runs these ops again.
+    """
+
+    store: str
+    error: str
+    waiting: int
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
 class EventsDropped(Event):
     """A reader of `events()` was too slow: so many of the oldest events were dropped before the next one."""
 

@@ -98,7 +98,7 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
         wait_timeout: float | timedelta | None | Unset = UNSET,
         retry: Retry | None | Unset = UNSET,
         op_retry: Retry | None | Unset = UNSET,
-        resume_from: RunResult[Any] | None | Unset = UNSET,
+        resume_from: RunResult[Any] | str | None | Unset = UNSET,
         timeout: float | timedelta | None | Unset = UNSET,
         hooks: Hooks | None | Unset = UNSET,
         name: str | Unset = UNSET,
@@ -126,8 +126,8 @@ class Graph(Selectable[P, R_co], Generic[P, R_co]):
             wait_timeout: Seconds the run may be QUEUED before it is refused.
             retry: How a run that failed is tried again as a whole, going on where it failed.
             op_retry: How its ops that have no `retry` of their own are tried again.
-            resume_from: The result of an earlier run of this graph with the same inputs: what succeeded in it is not
-                run again (REUSED), all else is.
+            resume_from: The result of an earlier run of this graph with the same inputs, or its id where the deployment
+                has a store: what succeeded in it is not run again (REUSED), all else is.
             timeout: Seconds that a run may take once it is RUNNING; for a nested graph, its ops together.
             hooks: What is told how its runs went.
             name: What its keys begin with, instead of the function's name.

@@ -36,6 +36,19 @@ class Submittable(Protocol[R_co]):
         """Returns a copy whose runs belong to `deployment`."""
         ...
 
+    @property
+    def wire_name(self) -> str:
+        """The name of its runs in records."""
+        ...
+
+    def as_resumed(self, run_id: str, *, tags: Mapping[str, str], priority: int) -> Self:
+        """Returns a copy whose runs go on from a run in a store."""
+        ...
+
+    def start(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 — a `Run`, which stands above
+        """Starts a run."""
+        ...
+
     def wire(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, deployment: object = None) -> Plan:
         """Returns the plan for these inputs."""
         ...

@@ -117,6 +117,15 @@ class Runnable(Callee, Generic[P, R_co]):
         """
         return self._copy(deployment=check_deployment(deployment, who=f"{self.name}.on(…)"))
 
+    def as_resumed(self, run_id: str, *, tags: Mapping[str, str], priority: int) -> Self:
+        """Returns a copy whose runs go on from a run in a store. Doors use it."""
+        return self._copy(run_options=self.run_options.merged(resume_from=run_id, tags=tags, priority=priority))
+
+    @property
+    def wire_name(self) -> str:
+        """The name of its runs in records."""
+        return self.definition.name
+
     @property
     def settled(self) -> Settled[P, R_co]:
         """Its calls as calls that give an `Outcome`, and whose failure does not fail the run; also in `each`."""

@@ -285,7 +285,7 @@ def test_what_does_not_fit_is_refused() -> None:
         whole = await fixed.try_run(2)
         with pytest.raises(InputError, match=r"had another 'count'"):
             await fixed.options(resume_from=whole).run(3)
-        with pytest.raises(ConfigurationError, match=r"must be the RunResult of an earlier run, not str"):
+        with pytest.raises(ConfigurationError, match=r"'01m8' is the id of a run, and the deployment has no store"):
             await mapped.options(resume_from="01m8").run(2)  # type: ignore[arg-type]  # wrong on purpose
         assert ran["numbers"] == 2
 

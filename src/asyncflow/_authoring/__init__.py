@@ -7,10 +7,12 @@ here calls an op's function; bodies of graphs are called, but only to wire them.
 from asyncflow._authoring.branch import when
 from asyncflow._authoring.call import call_graph, call_op, call_settled
 from asyncflow._authoring.callee import WINDOW, Callee, SettledCallee
+from asyncflow._authoring.check import size
 from asyncflow._authoring.clause import Clause, parse_clauses
 from asyncflow._authoring.definition import GraphDefinition, OpDefinition, define_graph, define_op
 from asyncflow._authoring.each import each
 from asyncflow._authoring.graph_node import refuse_too_deep, wire_late
+from asyncflow._authoring.hint import Hint, stripped
 from asyncflow._authoring.items import check_map_key, check_window, item_name, item_names
 from asyncflow._authoring.node import Fragment, Node, NodeKind, Ref, Scope
 from asyncflow._authoring.place import told, user_place
@@ -29,6 +31,7 @@ from asyncflow._authoring.resource import (
 )
 from asyncflow._authoring.run_wiring import input_values, wire_graph, wire_op, wire_open
 from asyncflow._authoring.selection import GIVEN, select
+from asyncflow._authoring.signature import Signature
 from asyncflow._authoring.step import apply
 from asyncflow._authoring.stream import stream
 from asyncflow._authoring.unused import UnusedResultWarning
@@ -41,6 +44,7 @@ __all__ = [
     "Clause",
     "Fragment",
     "GraphDefinition",
+    "Hint",
     "Lifetime",
     "Needs",
     "Node",
@@ -51,6 +55,7 @@ __all__ = [
     "Resource",
     "Scope",
     "SettledCallee",
+    "Signature",
     "UnusedResultWarning",
     "Wiring",
     "added",
@@ -74,7 +79,9 @@ __all__ = [
     "provider_name",
     "refuse_too_deep",
     "select",
+    "size",
     "stream",
+    "stripped",
     "told",
     "use",
     "user_place",

@@ -44,6 +44,7 @@ class Signature:
     """
 
     __slots__ = (
+        "__weakref__",
         "_fn",
         "_nearby",
         "_shapes",

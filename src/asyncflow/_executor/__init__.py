@@ -11,15 +11,20 @@ from asyncflow._executor.ending import cancel, finish_all, status_of, stop_execu
 from asyncflow._executor.engine import Engine
 from asyncflow._executor.execution import Execution
 from asyncflow._executor.harvest import result_of, value_of
+from asyncflow._executor.identity import read_inputs, refuse_other, run_began, values_of
+from asyncflow._executor.keeping import RunRecorder
 from asyncflow._executor.limiter import PoolLimiter
 from asyncflow._executor.overrides import put_instead
+from asyncflow._executor.reusing import Past
 from asyncflow._executor.run_queue import THE_RUN
 from asyncflow._executor.run_state import RunState
-from asyncflow._executor.shelf import Shelf, close_shelf
+from asyncflow._executor.shelf import Shelf, close_shelf, close_shelves
+from asyncflow._executor.stored import Question, same_store_run, stored_keys, stored_run
 from asyncflow._executor.supply import NO_OVERRIDES, Overrides
 from asyncflow._executor.telling import run_events
 from asyncflow._executor.trial import attempt_of
 from asyncflow._executor.tuning import Redrawing, pause, set_priority, tell_unknown_pool, tune_run
+from asyncflow._store import outlasted
 
 __all__ = [
     "CURRENT",
@@ -30,24 +35,36 @@ __all__ = [
     "Engine",
     "Execution",
     "Overrides",
+    "Past",
     "PoolLimiter",
+    "Question",
     "Redrawing",
+    "RunRecorder",
     "RunState",
     "Shelf",
     "attempt_of",
     "cancel",
     "close_shelf",
+    "close_shelves",
     "finish_all",
+    "outlasted",
     "pause",
     "put_instead",
+    "read_inputs",
+    "refuse_other",
     "release_early",
     "result_of",
+    "run_began",
     "run_events",
+    "same_store_run",
     "set_priority",
     "status_of",
     "stop_execution",
+    "stored_keys",
+    "stored_run",
     "tell_unknown_pool",
     "tune_run",
     "value_of",
+    "values_of",
     "wait",
 ]

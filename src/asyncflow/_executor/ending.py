@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from anyio import CancelScope
 
+from asyncflow._executor.telling import heard
 from asyncflow._executor.trial import stop_trials
 from asyncflow._scheduler import CANCELED, RUNNING, WAITING
 from asyncflow.errors import StalledError
@@ -43,7 +44,7 @@ def settle(engine: Engine, frame: Execution) -> None:
         return
     if frame.parent is None and frame.run.options.retry is not None and tried_again(engine, frame):
         return
-    if frame.hooking is not None and not frame.hooking.over(decided(frame)):
+    if (frame.hooking or frame.run.record) and not heard(engine, frame, decided(frame)):
         return
     frame.finished = True
     frame.close_streams()

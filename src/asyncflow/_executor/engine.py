@@ -24,6 +24,7 @@ from asyncflow._executor.execution import Execution
 from asyncflow._executor.flow import Flow, held_back
 from asyncflow._executor.hooking import watch
 from asyncflow._executor.inline import evaluate
+from asyncflow._executor.keeping import RunRecorder, kind_of
 from asyncflow._executor.outcome import node_failed
 from asyncflow._executor.resuming import go_on, past_of
 from asyncflow._executor.run_retrying import run_tried_again
@@ -129,6 +130,7 @@ class Engine:
         context: Context,
         home: DeploymentState,
         deployment: object = None,
+        record: RunRecorder | None = None,
     ) -> RunState:
         """Submits a run: it begins at once, or is queued.
 
@@ -138,7 +140,7 @@ class Engine:
             RunRejected: where `on_full` or `max_queued` refuses it; nothing was started.
         """
         self.observers.look()
-        past = None if options.resume_from is None else past_of(plan, inputs, options.resume_from)
+        past = None if options.resume_from is None else past_of(plan, inputs, options.resume_from, record)
         run_id = new_run_id() if options.run_id is None else options.run_id
         if run_id in self.runs:
             raise ConfigurationError(
@@ -152,7 +154,8 @@ class Engine:
         run = RunState(run_id, plan.name, engine=self, home=home, options=options, party=party, limits=limits)
         run.deployment = deployment
         run.pools = run_pools(home, plan)
-        run.root = Execution(plan, run, context=context, parent=None, order=(), prefix="", limits=limits)
+        run.record = record
+        run.root = kind_of(None, run)(plan, run, context=context, parent=None, order=(), prefix="", limits=limits)
         run.root.default_retry = options.op_retry
         if plan.live:
             run.root.unlisted[0] = 0
@@ -160,6 +163,8 @@ class Engine:
         run_queue.heed_conflicts(self, run)
         self.runs[run_id] = run
         run.executions.append(run.root)
+        if record is not None:
+            record.begin(run)
         watch(self, run.root, options.hooks, home.hooks)
         try:
             run.root.inputs = inputs
@@ -204,7 +209,9 @@ class Engine:
         if plan.live:
             refuse_body_too_deep(plan.nodes[-1], f"{run.graph}/{alias}", depth)
         order = (*parent.order, len(run.root.descendants))
-        child = Execution(plan, run, context=context, parent=parent, order=order, prefix=prefix, limits=limits)
+        child = kind_of(outer, run)(
+            plan, run, context=context, parent=parent, order=order, prefix=prefix, limits=limits
+        )
         child.alias = alias
         child.depth = depth
         child.default_retry = outer.op_retry(outer.nodes[i].scope) if options.op_retry is None else options.op_retry
@@ -239,7 +246,7 @@ class Engine:
     def advance(self, frame: Execution, now: float) -> None:
         """Evaluates inline nodes until none is left, and claims the ops whose inputs are there."""
         if frame.inline:
-            self._evaluate_all(frame, now)
+            self.evaluate_all(frame, now)
         if not frame.ready or frame.closed:
             return
         ready = frame.ready
@@ -295,7 +302,7 @@ class Engine:
         self.stale = True
         return True
 
-    def _evaluate_all(self, frame: Execution, now: float) -> None:
+    def evaluate_all(self, frame: Execution, now: float) -> None:
         """Evaluates inline nodes until none is left, or somebody stops the execution."""
         while frame.inline:
             batch = frame.inline

@@ -22,6 +22,7 @@ from asyncflow.results import OpStatus
 if TYPE_CHECKING:
     from asyncflow._executor.flow import Flow
     from asyncflow._executor.hooking import Hooking
+    from asyncflow._executor.reusing import Past
     from asyncflow._executor.run_state import RunState
     from asyncflow._executor.side import Side
     from asyncflow._executor.time_limit import ScopeLimit, TimeLimit
@@ -51,6 +52,7 @@ class Execution(Frame):
     set when its own is over, `failed_in_time` how many failures count that came before. `stems` has where the items of
     a map that was appended stand in order, `depth` is the number of late and live bodies around it, and `unlisted` has
     the bodies that results do not list where they succeeded, with the node that has their result.
+    `past` is what it goes on from, where that is in a store; it is `timed` then, since what is ready is looked at.
     `streams` has the stream of every source, `sides` the ops of streams that may have to wait for each other.
     """
 
@@ -76,6 +78,7 @@ class Execution(Frame):
         "overdue",
         "parent",
         "parent_order",
+        "past",
         "plan_orders",
         "prefix",
         "reasons",
@@ -119,6 +122,7 @@ class Execution(Frame):
         self.demands: list[Demand | None] = []
         self.extra_demands: dict[tuple[int, int], Demand] = {}
         self.asked: dict[int, Demand] = {}
+        self.past: Past | None = None
         self.trials: dict[int, Trial] = {}
         self.default_retry: Retry | None = None
         self.hooking: Hooking | None = None

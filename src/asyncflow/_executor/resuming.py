@@ -7,32 +7,46 @@ from typing import TYPE_CHECKING, Any, cast
 
 from asyncflow._executor.execution import Execution
 from asyncflow._executor.hooking import watch_appended
+from asyncflow._executor.reusing import Past
 from asyncflow._executor.streams_again import lost_streams, read_anew
 from asyncflow._scheduler import take_up
 from asyncflow.errors import ConfigurationError, InputError, PlanError
 from asyncflow.results import RunResult
 
 if TYPE_CHECKING:
+    from asyncflow._executor.keeping import RunRecorder
     from asyncflow._plan import Plan
 
 
-def past_of(plan: Plan, inputs: Sequence[Any], result: object) -> Execution:
-    """Returns what a run of this plan can go on from.
+def past_of(plan: Plan, inputs: Sequence[Any], result: object, record: RunRecorder | None) -> Execution | Past:
+    """Returns what a run of this plan can go on from: a result, or what a store has of a run.
 
     Raises:
         ConfigurationError: where `result` is not of a whole run.
         PlanError: where it is of another graph, or one that was wired otherwise.
         InputError: where the inputs differ.
     """
+    if record is not None and record.past is not None:
+        return record.past
+    if isinstance(result, str):
+        raise ConfigurationError(
+            f"resume_from: {result!r:.60} is the id of a run, and the deployment has no store that could have its"
+            " record: Deployment(store='sqlite:///runs.db'); without one, resume from the RunResult"
+        )
     if not isinstance(result, RunResult):
         raise ConfigurationError(
-            f"resume_from must be the RunResult of an earlier run, not {type(result).__name__}; `try_run` and"
-            " `RunFailed.result` give it"
+            f"resume_from must be the RunResult of an earlier run, or its id, not {type(result).__name__}; `try_run`"
+            " and `RunFailed.result` give it"
         )
     past = result.record
     if not isinstance(past, Execution) or past.parent is not None:
         raise ConfigurationError(
             f"resume_from: {result!r} is not of a whole run; take the result that the run's own door gave"
+        )
+    if past.past is not None:
+        raise ConfigurationError(
+            f"resume_from: run {past.run.id} went on from a store, which still has its values; give its id, in a"
+            " deployment with that store"
         )
     told = f"resume_from: run {past.run.id} of {past.run.graph}"
     if plan != past.plan:
@@ -83,8 +97,12 @@ def alike(now: object, then: object) -> bool:
         return True
 
 
-def go_on(frame: Execution, past: Execution, inputs: Sequence[Any]) -> None:
+def go_on(frame: Execution, past: Execution | Past, inputs: Sequence[Any]) -> None:
     """Begins an execution with what an earlier one of the same plan achieved."""
+    if isinstance(past, Past):
+        frame.past, frame.timed = past, True
+        frame.begin(inputs)
+        return
     new = take_up(frame, past, inputs, lost=lost_streams(past))
     read_anew(frame)
     frame.claims.extend([None] * len(new))

@@ -87,7 +87,7 @@ def roots_of(engine: Engine, run: RunState, now: float) -> dict[Demand, int]:
     `pool=` functions of roots are called here, before any round.
     """
     frame = run.root
-    if frame.inline:
+    if frame.inline or frame.past is not None:  # ops that the record has will not ask for anything
         return {}
     found: dict[Demand, int] = {}
     limited = run.home.pools.limited

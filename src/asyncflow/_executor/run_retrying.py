@@ -57,7 +57,7 @@ def run_tried_again(engine: Engine, old: Execution, policy: Retry) -> bool:
     run.executions.append(new)
     new.waiters, old.waiters = old.waiters, []
     watch(engine, new, run.options.hooks, run.home.hooks)
-    go_on(new, old, old.inputs)
+    go_on(new, old if old.past is None else old.past.again(old), old.inputs)
     if engine.observers.runs:
         kinds = tuple(dict.fromkeys([type(error).__name__ for error in errors]))
         engine.observers.tell(RunRetried(now, run.id, run.graph, failed, delay, kinds))
@@ -76,7 +76,7 @@ def _next_root(engine: Engine, old: Execution) -> Execution:
     run = old.run
     cap = None if run.limits.cap is None else run.limits.cap.capacity
     limits = ScopeLimits.of(engine.core, None, max_concurrent=cap, rules=run.limits.rules, path="")
-    new = Execution(old.plan, run, context=old.context, parent=None, order=(), prefix="", limits=limits)
+    new = type(old)(old.plan, run, context=old.context, parent=None, order=(), prefix="", limits=limits)
     new.default_retry = old.default_retry
     new.inputs = old.inputs
     try:

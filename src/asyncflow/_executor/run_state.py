@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from asyncflow._executor.deployment_state import DeploymentState
     from asyncflow._executor.engine import Engine
     from asyncflow._executor.execution import Execution
+    from asyncflow._executor.keeping import RunRecorder
     from asyncflow._executor.scope_limits import ScopeLimits
     from asyncflow._executor.stepping import Suspended
     from asyncflow._executor.supply import Supply
@@ -40,8 +41,9 @@ class RunState:
     the shelf with the deployment's own resources (None where it was not open). `shelf` has the run's own resources;
     `supplies` those of ops that run, and `close_errors` what failed to close, with the execution it was for.
 
-    While it is queued, `ghosts` are its own claims; once it is admitted, `grant` has what it holds as a whole, and
-    `waited` what it waited for. `rejection` is why it was refused after it had been queued.
+    `record` tells a store of it, where its deployment has one. While it is queued, `ghosts` are its own claims; once it
+    is admitted, `grant` has what it holds as a whole, and `waited` what it waited for. `rejection` is why it was
+    refused after it had been queued.
     """
 
     __slots__ = (
@@ -71,6 +73,7 @@ class RunState:
         "pools",
         "queued_at",
         "reason",
+        "record",
         "rejection",
         "replaces",
         "root",
@@ -121,6 +124,7 @@ class RunState:
         self.rejection: RunRejected | None = None
         self.deadline: asyncio.TimerHandle | None = None
         self.queued_at = 0.0
+        self.record: RunRecorder | None = None
         self.replaces = False
         self.started_at = 0.0
         self.ended_at = 0.0

@@ -13,7 +13,7 @@ for that: each end starts the next, so that nobody can cancel the closing itself
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Context
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -301,3 +301,26 @@ async def close_shelf(shelf: Shelf) -> None:
         hurry.cancel()
     if interrupted is not None:
         raise interrupted
+
+
+async def close_shelves(name: str, shelves: Sequence[Shelf]) -> None:
+    """Closes shelves one after another, whatever happens.
+
+    Raises:
+        ResourceError: where some resources could not be closed.
+    """
+    interrupted: BaseException | None = None
+    for shelf in reversed(shelves):
+        try:
+            await close_shelf(shelf)
+        except BaseException as error:  # noqa: BLE001 — raised again when all are closed
+            interrupted = error
+    for shelf in shelves:
+        interrupted = shelf.interrupt or interrupted
+    if interrupted is not None:
+        raise interrupted
+    failures = [failure for shelf in shelves for failure in shelf.errors]
+    if failures:
+        names = [resource for failure in failures for resource in failure.resources]
+        message = f"deployment {name!r} was closed, and resources of it failed: {', '.join(names)}"
+        raise ResourceError(message, [one for failure in failures for one in failure.exceptions], names)

@@ -33,6 +33,14 @@ def tell_ended(engine: Engine, frame: Execution, i: int, now: float) -> None:
         frame.hooking.op_ended(i)
 
 
+def heard(engine: Engine, frame: Execution, status: RunStatus) -> bool:
+    """Returns whether the hooks of an execution that ended so are through, and the record of a run is written."""
+    if frame.hooking is not None and not frame.hooking.over(status):
+        return False
+    record = frame.run.record if frame.parent is None else None
+    return record is None or record.over(frame, engine)
+
+
 def tell_notices(engine: Engine, book: LimitBook) -> None:
     """Says what a book has to say about pools, each once."""
     notices, book.notices = book.notices, []

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from asyncflow._executor.deadline import Deadline
 from asyncflow._executor.ending import settle, stop, stop_execution, withdrawn
 from asyncflow._executor.outcome import node_failed
+from asyncflow._executor.reusing import reuse
 from asyncflow._scheduler import BLOCKED, RETRYING, RUNNING
 from asyncflow.errors import OpTimeout, RunTimeout
 
@@ -169,6 +170,8 @@ def scopes_of(frame: Execution, i: int) -> Iterable[int]:
 def in_time(engine: Engine, frame: Execution, ready: list[int], now: float) -> list[int]:
     """Starts the time of nested graphs whose first ops are ready; returns those whose time is not over yet."""
     left: list[int] = []
+    if frame.past is not None:
+        ready = reuse(engine, frame, ready, now)
     for i in ready:
         late: ScopeLimit | None = None
         for scope in scopes_of(frame, i):

@@ -6,6 +6,7 @@ at run time appends nodes to that run's own tables.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -128,6 +129,26 @@ class Plan:
                 if node.fragment is not None:
                     parts.append(node.fragment.nodes)
         return False
+
+    @cached_property
+    def definitions(self) -> tuple[OpDefinition, ...]:
+        """The ops of it, each once, those that maps repeat included."""
+        parts: list[Sequence[PlanNode]] = [self.nodes]
+        found: dict[int, OpDefinition] = {}
+        for nodes in parts:
+            for node in nodes:
+                if node.op is not None:
+                    found.setdefault(id(node.op), node.op)
+                if node.fragment is not None:
+                    parts.append(node.fragment.nodes)
+        return tuple(found.values())
+
+    @cached_property
+    def digest(self) -> str:
+        """What stands for the outline in a store: equal for plans that are wired the same, in any process."""
+        nodes = [(int(n.kind), n.key, n.sources, n.after, n.gate, n.scope, n.items) for n in self.nodes]
+        said = repr((self.name, self.output, self.inputs, nodes))
+        return hashlib.sha256(said.encode("utf-8", "backslashreplace")).hexdigest()
 
     @cached_property
     def missing(self) -> list[int]:

@@ -15,6 +15,7 @@ node and run (dense lists are half the memory and a third of the time).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Final, NamedTuple
 
 from asyncflow._authoring import NodeKind
@@ -109,7 +110,7 @@ class Frame:
         self.extra: dict[int, list[int]] = {}
         self.collected: dict[int, list[int]] = {}
         self.expanded: set[int] = set()
-        self.kept: frozenset[int] = frozenset()
+        self.kept: AbstractSet[int] = frozenset()
 
     def begin(self, inputs: Sequence[Any]) -> None:
         """Starts the frame: gives the inputs their values and finds the roots."""
