@@ -8,7 +8,7 @@ of its own inside the engine of its parent, so one admission core decides for bo
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextvars import Context, Token, copy_context
 from dataclasses import replace
 from pathlib import Path

@@ -25,21 +25,21 @@ from asyncflow._executor.flow import Flow, held_back
 from asyncflow._executor.hooking import watch
 from asyncflow._executor.inline import evaluate
 from asyncflow._executor.keeping import RunRecorder, kind_of
-from asyncflow._executor.outcome import node_failed
+from asyncflow._executor.obeying import obey
 from asyncflow._executor.resuming import go_on, past_of
 from asyncflow._executor.run_retrying import run_tried_again
 from asyncflow._executor.run_state import RunState
 from asyncflow._executor.scope_limits import ScopeLimits
 from asyncflow._executor.side import Side
 from asyncflow._executor.spawn import spawn
-from asyncflow._executor.telling import tell_blocked, tell_other_causes, told_deadlock
+from asyncflow._executor.telling import tell_blocked, tell_other_causes
 from asyncflow._executor.time_limit import TimeLimit, in_time
 from asyncflow._executor.worker import work
-from asyncflow._limits import Admission, Claim, Deadlocked, Limit
+from asyncflow._limits import Admission, Claim, Limit
 from asyncflow._observers import Observers
 from asyncflow._plan import Plan
 from asyncflow._scheduler import BLOCKED
-from asyncflow.errors import ConfigurationError, DeadlockError, RunRejected
+from asyncflow.errors import ConfigurationError, RunRejected
 from asyncflow.ids import new_run_id
 from asyncflow.options import RunOptions
 
@@ -327,7 +327,7 @@ class Engine:
             starts = run_queue.admitted(self, starts, now)
         self.starts.extend(starts)
         if self.core.commands:
-            self._obey(now)
+            obey(self, now)
         if telling:
             tell_blocked(self, fresh, fresh_runs, now)
         if self.parked:
@@ -341,26 +341,6 @@ class Engine:
         now = self.clock()
         self.core.tick(int(now * 1_000_000_000))
         return now
-
-    def _obey(self, now: float) -> None:
-        """Carries out what the core decided beside grants."""
-        commands = list(self.core.commands)
-        self.core.commands.clear()
-        for command in commands:
-            if isinstance(command, Deadlocked):
-                owner = command.claim.owner
-                if isinstance(owner, Block):
-                    owner.deadlocked(self, command.chain)
-                    continue
-                frame, i = owner
-                frame.claims[i] = None
-                frame.open -= 1
-                chain, advice = told_deadlock(self.core, command)
-                message = f"{frame.run.graph}/{frame.key(i)} can never start: {' → '.join(chain)}; {advice}"
-                node_failed(self, frame, i, DeadlockError(message, chain=chain), now)
-                self.advance(frame, now)
-                if not frame.open:
-                    ending.settle(self, frame)
 
     # ── workers ───────────────────────────────────────────────────────────────────────────────────────────────────
 
