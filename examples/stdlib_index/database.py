@@ -95,7 +95,6 @@ class Database:
             connection.executemany(
                 "INSERT OR REPLACE INTO imports VALUES (?, ?, ?)",
                 [(name, imported, line) for imported, line in module.imported],
-                [(name, imported, line) for imported, line in module.imported],
             )
 
     @op(pool="db")

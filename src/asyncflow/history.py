@@ -297,12 +297,14 @@ def _named(module: object, target: Mapping[str, Any]) -> Callee | None:
         one = getattr(one, part, None)
     if isinstance(one, Callee) and one.definition.name == target["name"]:
         return one
-    for other in vars(module).values():
-        if isinstance(other, Callee) and other.definition.name == target["name"]:
-            fn = other.definition.fn
-            if getattr(fn, "__qualname__", "") == target["qualname"]:
-                return other
-    return None
+    found = {
+        other.definition.fn: other
+        for other in vars(module).values()
+        if isinstance(other, Callee)
+        and other.definition.name == target["name"]
+        and getattr(other.definition.fn, "__qualname__", "") == target["qualname"]
+    }
+    return next(iter(found.values())) if len(found) == 1 else None
 
 
 def _clause(name: str, before: int | None, behind: int | None) -> str:

@@ -15,7 +15,7 @@ from asyncflow._authoring.graph_node import refuse_too_deep, wire_late
 from asyncflow._authoring.hint import Hint, stripped
 from asyncflow._authoring.items import check_map_key, check_window, item_name, item_names
 from asyncflow._authoring.node import Fragment, Node, NodeKind, Ref, Scope
-from asyncflow._authoring.place import told, user_place
+from asyncflow._authoring.place import told, user_frame, user_place
 from asyncflow._authoring.promise import Promise
 from asyncflow._authoring.resource import (
     Lifetime,
@@ -84,6 +84,7 @@ __all__ = [
     "stripped",
     "told",
     "use",
+    "user_frame",
     "user_place",
     "when",
     "wire_graph",
