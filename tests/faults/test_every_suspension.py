@@ -8,15 +8,29 @@ that no cancellation can reach, each with its reason.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
+import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import anyio
 import pytest
 
 from asyncflow import Deployment, OpCall, apply, graph, op, use
+from asyncflow._store import store_of
+from asyncflow._workers import Worker, frame
 from asyncflow.testing import run_virtual
 from tests._workers import functions
-from tests.faults import suspension, test_cancel_everywhere, test_resources_cancelled, test_streams_cancelled
+from tests.faults import (
+    suspension,
+    test_cancel_everywhere,
+    test_resources_cancelled,
+    test_store_cancelled,
+    test_streams_cancelled,
+)
 from tests.faults.injection import cancelled_at
 
 Program = Callable[[Deployment], Awaitable[object]]
@@ -44,6 +58,7 @@ INTERNAL = {
     ("kill", "await to_thread.run_sync(self._process.wait)"): SHIELDED,
     ("close", "await to_thread.run_sync(self._ended)"): SHIELDED,
     ("_slots", "yield"): HELD,
+    ("store_open", "yield line"): HELD,
 }
 """Where no cancellation can come, and why."""
 
@@ -241,19 +256,52 @@ def twice(attempt: Callable[[tuple[int, ...]], tuple[bool, int]]) -> None:
             attempt((first, second))
 
 
+async def read_while_closed(step: int, url: str) -> bool:
+    """Likewise for a deployment that is not open, whose store is opened for each run and each question."""
+    kept = test_cancel_everywhere.mapped
+
+    async def whole() -> None:
+        prod = Deployment("d", store=url)
+        first = await kept.on(prod).try_run()
+        await prod.runs()
+        await prod.ops(first.run_id)
+        await prod.outputs(kept)
+        await kept.options(resume_from=first.run_id).on(prod).try_run()
+
+    reached, outcome, _ = await cancelled_at((step,), whole)
+    if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
+        raise outcome
+    return reached
+
+
+async def with_stuck_pipes() -> None:
+    """A worker process that does not read, or stops in the middle of its answer: the call is cancelled there."""
+    for parcel, answer in ((b"x" * (16 << 20), b""), (b"x", b""), (b"x", frame.HEADER.pack(frame.GAVE, 100))):
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])  # noqa: ASYNC220 — it is at once
+        with theirs:
+            theirs.sendall(answer)
+            worker = Worker(process, ours, contextlib.nullcontext)
+            with anyio.move_on_after(0.1) as scope:
+                await worker.call(parcel, who="stuck", told=lambda *_: None)
+        assert scope.cancelled_caught
+        assert not worker.alive
+
+
 async def in_processes(step: int) -> bool:
     """Likewise for worker processes, in real time."""
 
     @graph
     def flow() -> list[int]:
-        return [functions.square(functions.square(2)), functions.size(functions.gives.options(name="big")("big"))]
+        return [functions.square(functions.square(2)), functions.square(3)]
 
     whole = (lambda prod: flow.on(prod).try_run(),)
     return (await cancelled_in_a_deployment((step,), *whole, always=False, drain=False))[0]
 
 
 @pytest.mark.slow
-def test_cancellation_was_tried_at_every_point_of_suspension() -> None:
+def test_cancellation_was_tried_at_every_point_of_suspension(tmp_path: Path) -> None:
     """Given all kinds of programs, each cancelled before every step: no point of suspension was left out."""
     suspension.CANCELLED.clear()
     for kind in [*test_cancel_everywhere.KINDS, *test_streams_cancelled.KINDS]:
@@ -277,7 +325,15 @@ def test_cancellation_was_tried_at_every_point_of_suspension() -> None:
                 lambda: cancelled_in_a_deployment(steps, program, always=False, drain=True)
             )
         )
+    for url in ("memory", f"sqlite:///{tmp_path}/runs.db"):
+        at_every_step(lambda step, url=url: run_virtual(test_store_cancelled.life_cancelled, (step,), url))
+        at_every_step(lambda step, url=url: run_virtual(read_while_closed, step, url))
+        for first, further in itertools.product(range(1, 9), range(1, 6)):
+            run_virtual(test_store_cancelled.life_cancelled, (first, first + further), url)
+    kept = test_cancel_everywhere.mapped
+    at_every_step(lambda step: run_virtual(test_store_cancelled.leftovers, (step,), kept, store_of("memory")))
     at_every_step(lambda step: asyncio.run(in_processes(step)))
+    asyncio.run(cancelled_at((10**9,), with_stuck_pipes))
     missed = suspension.missed()
     told = [str(point) for point in missed if (point.function, point.text) not in INTERNAL]
     assert told == [], "\n".join(told)
