@@ -130,7 +130,9 @@ class RunRecorder:
         run = root.run
         frames: list[Execution] = [root]
         past = {} if root.past is None else root.past.marks
-        known = {key for key, mark in past.items() if is_reusable(mark.status)}  # it stays, also where nothing led there
+        known = {
+            key for key, mark in past.items() if is_reusable(mark.status)
+        }  # it stays, also where nothing led there
         for frame in frames:
             frames.extend(frame.descendants)
             for i, node in enumerate(frame.nodes):
