@@ -155,7 +155,9 @@ def define_assets(assets: Iterable[Op[..., Any]], *, name: str, inputs: Iterable
     body.__signature__ = inspect.Signature(list(given.values()))  # type: ignore[attr-defined]  # functions may carry one
     body.__annotations__ = {one: p.annotation for one, p in given.items() if p.annotation is not p.empty}
     frame = user_frame()
-    body.__module__ = "" if frame is None else str(frame.f_globals.get("__name__", ""))  # where a record finds the graph
+    body.__module__ = (
+        "" if frame is None else str(frame.f_globals.get("__name__", ""))
+    )  # where a record finds the graph
     definition = define_graph(body, name=name, late=False, static=True, options=RunOptions())
     return replace(definition, where=user_place())
 

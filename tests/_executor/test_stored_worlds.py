@@ -76,7 +76,7 @@ async def judge(outcome: Outcome[int], name: str) -> int:
 
 
 @op
-async def source(value: int, name: str):  # noqa: ANN201 — an async generator of ints
+async def source(value: int, name: str):
     for i in range(value % 4):
         await anyio.sleep(0.05)
         yield i
@@ -114,7 +114,7 @@ def nested(value: int, name: str) -> int:
 KINDS = ["op", "op", "map", "chain", "settled", "when", "step", "late", "live", "nested", "stream"]
 
 
-def made(kind: str, name: str, deps: list[Any]) -> Any:
+def made(kind: str, name: str, deps: list[Any]) -> Any:  # noqa: PLR0911 — one for each kind
     """Wires one part of a random graph."""
     match kind:
         case "map":
@@ -166,8 +166,10 @@ def plain(value: Any) -> Any:
 @settings(max_examples=150, deadline=None)
 @given(seed=st.integers(0, 2**32), deaths=st.lists(st.floats(0, 1), min_size=1, max_size=3), faults=st.booleans())
 def test_a_run_that_died_goes_on_as_if_it_had_not(seed: int, deaths: list[float], faults: bool) -> None:
-    """Given a random graph, killed up to three times after any number of records, each time resumed: the value is that
-    of a whole run, and no op of which a success, or a skip, was recorded has run again (those inside of bodies aside).
+    """Given a random graph, killed up to three times after any number of records, each time resumed.
+
+    The value is that of a whole run, and no op of which a success, or a skip, was recorded has run again (those inside
+    of bodies aside).
     """
 
     async def main() -> None:

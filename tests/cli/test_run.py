@@ -212,3 +212,22 @@ def test_a_reader_that_went_away(process: Command, folder: Path) -> None:
     done = subprocess.run(["sh", "-c", script], cwd=folder, capture_output=True, text=True, check=False, timeout=60)
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+def test_a_run_that_is_kept_goes_on(command: Command, tmp_path: Path) -> None:
+    """Given --store: a run that failed says how to go on, and going on does not run again what succeeded."""
+    store = f"sqlite:///{tmp_path / 'runs.db'}"
+    given = ["run", "flows:checked", "-i", "numbers=[1, -2]", "--store", store]
+    said = command(*given)
+    assert said.code == 1
+    last = said.err.splitlines()[-1]
+    assert last.startswith("to go on: --resume-from ")
+    again = command(*given, "--resume-from", last.rpartition(" ")[2], "--json")
+    ops = json.loads(again.out)["ops"]
+    assert [ops[key]["status"] for key in ("check[0]", "check[1]")] == ["REUSED", "FAILED"]
+    other = command("run", "flows:checked", "-i", "numbers=[1, 3]", "--store", store, "--resume-from", last[24:])
+    assert (other.code, "had another 'numbers'" in other.err) == (2, True)
+    alone = command("run", "flows:fetch", "-i", "url=a", "--resume-from", "unknown")
+    assert (alone.code, "has no store" in alone.err) == (2, True)
+    bound = command("run", "flows:bound", "--store", store)
+    assert (bound.code, "in the code, Deployment(store=…)" in bound.err) == (2, True)

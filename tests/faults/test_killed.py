@@ -1,6 +1,8 @@
-"""A process is killed in the middle of a job; a second one goes on from the store. Rows 14, 28, 31, 32 and 49 of
-RELIABILITY.md that concern stores are in `tests/_executor/test_kept_runs.py` (31, 32, 81, 82) and `test_streams*` (14, 49);
-row 28 (tasks that an op leaves behind) has nothing to do with what is kept: a record is made when the op has ended.
+"""A process is killed in the middle of a job; a second one goes on from the store.
+
+Of the rows of RELIABILITY.md that concern stores, 31, 32, 81 and 82 are in `tests/_executor/test_kept_runs.py`, 84 and
+85 there too (files that are newer or damaged), 14 and 49 with streams. Row 28 (tasks that an op leaves behind) has
+nothing to do with what is kept: a record is made when the op has ended.
 """
 
 from __future__ import annotations
@@ -79,8 +81,9 @@ def done(path: Path, run_id: str) -> set[str]:
 
 @pytest.mark.slow
 def test_a_killed_job_is_finished_by_a_second_start(tmp_path: Path, seed: int) -> None:
-    """Given the index of the standard library, killed twice at random moments by SIGKILL: the third start finishes, what
-    had a record does not run again, records are in the order of the ends, and the result is that of a whole run.
+    """Given the index of the standard library, killed twice at random moments by SIGKILL: the third start finishes.
+
+    What had a record does not run again, records are in the order of the ends, and the result is that of a whole run.
     """
     rng = random.Random(seed)
     path, out = tmp_path / "runs.db", tmp_path / "out"

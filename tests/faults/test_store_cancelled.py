@@ -1,4 +1,4 @@
-"""Cancellation before every step of every task of a run that is kept: nothing stays behind, and its record has an end."""
+"""Cancellation before every step of every task of a run that is kept: nothing is left, and its record has an end."""
 
 from __future__ import annotations
 
@@ -82,8 +82,9 @@ async def life_cancelled(steps: tuple[int, ...], url: str) -> bool:
 
 
 def test_a_store_is_closed_wherever_its_deployment_is_cancelled(tmp_path: Path) -> None:
-    """For every n: cancel before step n of opening, running, resuming, reading, closing. No thread, no file is left (a
-    fixture looks), and the file can be used by the next one.
+    """For every n: cancel before step n of opening, running, resuming, reading, closing.
+
+    No thread and no open file is left (a fixture looks), and the store can be used by the next one.
     """
     step = 0
     while True:

@@ -5,7 +5,7 @@ annotation does not know, a secret that shows stars, a tuple in a `list[Any]` wo
 later and elsewhere. Where nothing is annotated, a value is kept where it is plain JSON.
 
 A value stands in a tuple of one, since pydantic lets the settings below reach dataclasses and typed dicts only inside
-of something. Types of your own say how they are kept by `Annotated[T, PlainSerializer(…), PlainValidator(…)]`.
+of something. Types of your own say how they are kept by `Annotated[T, PlainValidator(…), PlainSerializer(…)]`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Codec:
             UnfitError: where it would not come back as it was.
         """
         kind = cast("type[object]", type(value))
-        if kind in _PLAIN and (self.hint is None or kind is self._exact):
+        if kind in _PLAIN and (self.hint is None or (kind is self._exact and (kind is not str or value.isascii()))):
             return json.dumps([value])
         text = self._plain(value) if self._adapter is None else self._typed(self._adapter, value)
         if len(text) > LARGEST:
@@ -189,5 +189,5 @@ def output_of(op: OpDefinition, value: Any, who: str) -> str:  # noqa: ANN401 �
 
 ADVICE: Final = (
     "annotate the result with a type that pydantic can write and read as JSON (a dataclass, a model,"
-    " Annotated[T, PlainSerializer(…), PlainValidator(…)]), or give back a path or an id"
+    " Annotated[T, PlainValidator(…), PlainSerializer(…)]), or give back a path or an id"
 )

@@ -95,9 +95,10 @@ class MemoryRuns:
     def ops(self, chosen: OpFilter) -> list[OpRecord]:
         """Returns ops of a run, in the order in which they ended."""
         ops = list(self._ops.get(chosen.run_id, {}).values())
-        keys = [op.key for op in ops]
-        first = keys.index(chosen.after) + 1 if chosen.after in keys else 0
-        found = [op_record(op) for op in ops[first:] if chosen.key in (None, op.key)]
+        if chosen.after is not None:
+            keys = [op.key for op in ops]
+            ops = ops[keys.index(chosen.after) + 1 :] if chosen.after in keys else []
+        found = [op_record(op) for op in ops if chosen.key in (None, op.key)]
         return [op for op in found if not chosen.status or op.status in chosen.status][: chosen.limit]
 
     def close(self) -> None:

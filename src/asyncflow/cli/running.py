@@ -39,6 +39,8 @@ class RunOptions:
         inputs: A JSON or YAML file of inputs; - is JSON from stdin.
         deployment: The deployment to run in, instead of the graph's own or one without limits.
         concurrency: A YAML file with a concurrency: block, the limits of a deployment made for this run.
+        store: Keep records of the run, and the results of its ops: sqlite:///runs.db.
+        resume_from: Go on with a run that is in the store, with the same inputs: the id of the run.
         select: Run a part of the graph, as often as needed: a name, with * or + before it for what it needs, behind
             it for what needs it.
         max_concurrent: How many ops run at once.
@@ -57,6 +59,8 @@ class RunOptions:
     inputs: Annotated[str | None, Parameter(metavar="FILE", allow_leading_hyphen=True)] = None
     deployment: Annotated[str | None, Parameter(metavar="MODULE:NAME")] = None
     concurrency: Annotated[str | None, Parameter(metavar="FILE")] = None
+    store: Annotated[str | None, Parameter(metavar="URL")] = None
+    resume_from: Annotated[str | None, Parameter(metavar="ID")] = None
     select: Annotated[tuple[str, ...], Parameter(metavar="CLAUSE", negative=(), show_default=False)] = ()
     max_concurrent: Annotated[int | None, Parameter(metavar="N")] = None
     tag: Annotated[tuple[str, ...], Parameter(metavar="KEY=VALUE", negative=(), show_default=False)] = ()
@@ -93,9 +97,14 @@ def _ended(target: str, options: RunOptions) -> Ended:
         raise InputError(f"{target} needs {', '.join(missing)}: --input {missing[0].partition('=')[0]}=…")
     console = error_console()
     view = _view(options, console)
+    if options.resume_from is not None:
+        tags, priority = runnable.run_options.tags, runnable.run_options.priority
+        runnable = runnable.as_resumed(options.resume_from, tags=tags, priority=priority)
     ended = asyncio.run(carry_out(runnable, args, kwargs, deployment=deployment, view=view))
     if options.progress != "off" or options.traceback or ended.result.status is not RunStatus.SUCCEEDED:
         tell(console, ended.result, with_traceback=options.traceback)
+    if deployment.keeper is not None and ended.result.status is not RunStatus.SUCCEEDED:
+        console.print(f"to go on: --resume-from {ended.result.run_id}", markup=False, highlight=False, soft_wrap=True)
     return ended
 
 
@@ -129,11 +138,17 @@ def _deployment(runnable: Runnable[..., Any], options: RunOptions) -> Deployment
     """Returns where it runs: as written, as bound, or by itself."""
     if options.deployment is not None and options.concurrency is not None:
         raise ConfigurationError("--deployment has limits of its own; leave --concurrency or --deployment out")
+    named = options.deployment or (None if options.concurrency is not None else runnable.deployment)
+    if options.store is not None and named is not None:
+        raise ConfigurationError(
+            "--store is for a deployment made for this run, and this one is the graph's or named:"
+            " give that one its store in the code, Deployment(store=…)"
+        )
     if options.deployment is not None:
         return find_deployment(options.deployment)
     if options.concurrency is not None:
-        return Deployment.from_yaml(Path(options.concurrency), "command line")
-    return runnable.deployment or Deployment("command line")
+        return Deployment.from_yaml(Path(options.concurrency), "command line", store=options.store)
+    return runnable.deployment or Deployment("command line", store=options.store)
 
 
 def _view(options: RunOptions, console: Console) -> View:
