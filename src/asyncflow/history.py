@@ -220,6 +220,7 @@ class KeptRuns(LiveDeployment):
                 f"deployment {self.name!r} has no store, so there is no run to go on from by its id; give it one:"
                 f" Deployment({self.name!r}, store='sqlite:///runs.db')"
             )
+        self.engine_here()  # refuses where no loop runs
         line = self.keeper.line
         if line is None:
             raise ConfigurationError(

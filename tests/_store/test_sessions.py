@@ -77,7 +77,7 @@ def seen(session: RunSession) -> object:
     return told
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(history=entries(), cuts=st.lists(st.integers(1, 8), max_size=6))
 def test_the_file_tells_what_the_memory_tells(
     history: list[Entry], cuts: list[int], tmp_path_factory: pytest.TempPathFactory
