@@ -542,7 +542,7 @@ def test_values_that_nobody_needs_are_not_read() -> None:
         asked.extend(keys)
         return read(run_id, keys)
 
-    store.outputs = outputs  # type: ignore[attr-defined]
+    store.outputs = outputs  # type: ignore[attr-defined]  # a test looks behind the scenes
 
     async def main() -> None:
         deployment, cut = killed(store, 1 + 2 * 3)
@@ -944,10 +944,10 @@ def test_row_82_a_full_disk_is_told_and_the_run_goes_on(tmp_path: Path) -> None:
             assert prod.keeper is not None
             line = prod.keeper.line
             assert line is not None
-            await line.ask(lambda session: session._connection.execute("PRAGMA max_page_count = 30"))  # type: ignore[attr-defined]
+            await line.ask(lambda session: session._connection.execute("PRAGMA max_page_count = 30"))  # type: ignore[attr-defined]  # a test looks behind the scenes
             assert await bulky.options(run_id="lost").run() == 20
             assert any("full" in event.error for event in told if isinstance(event, StoreFailed))
-            await line.ask(lambda session: session._connection.execute("PRAGMA max_page_count = 100000"))  # type: ignore[attr-defined]
+            await line.ask(lambda session: session._connection.execute("PRAGMA max_page_count = 100000"))  # type: ignore[attr-defined]  # a test looks behind the scenes
             assert await bulky.options(run_id="kept").run() == 20
             assert "kept" in [run.run_id for run in await prod.runs()]
 
