@@ -86,7 +86,7 @@ async def source(value: int, name: str):
 async def reader(items: object, name: str) -> int:
     ran[f"{name}r"] += 1
     total = 0
-    async for one in items:  # type: ignore[attr-defined]  # a stream
+    async for one in items:  # type: ignore[attr-defined]  # a stream it is
         total += one
     return total
 

@@ -47,13 +47,13 @@ def killed(url: str | RunStore, most: int, name: str = "prod") -> tuple[Deployme
     assert store is not None
     deployment = Deployment(name)
     cut = Cut(store, most)
-    deployment._keeper = Keeper(cut, deployment._observers.warn)  # type: ignore[arg-type]  # a test looks inside
+    deployment._keeper = Keeper(cut, deployment._observers.warn)  # type: ignore[arg-type]  # a test looks behind the scenes
     return deployment, cut
 
 
 def on(store: RunStore, name: str = "prod", **options: object) -> Deployment:
     """Returns a deployment with this very store."""
-    deployment = Deployment(name, **options)  # type: ignore[arg-type]  # a test looks inside
+    deployment = Deployment(name, **options)  # type: ignore[arg-type]  # a test looks behind the scenes
     deployment._keeper = Keeper(store, deployment._observers.warn)
     return deployment
 

@@ -157,7 +157,7 @@ def test_objects_without_an_equal_of_their_own_are_the_same() -> None:
     """Given parts that cannot be compared: nothing speaks against them, as long as they are of one class."""
 
     class Array:
-        __hash__ = None  # type: ignore[assignment]  # a test looks inside
+        __hash__ = None  # type: ignore[assignment]  # a test looks behind the scenes
 
         def __eq__(self, other: object) -> bool:
             raise ValueError

@@ -106,7 +106,7 @@ def test_a_batch_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     session = store.open()
     good = OpEntry("r1", "a", "SUCCEEDED", 1, None, 1.0, "", None, "m", "[1]")
     with pytest.raises(TypeError):
-        session.write([began("r1", "g", None), good, OpEntry("r1", "b", "X", 1, None, 1.0, "", None, "m", b"")])  # type: ignore[arg-type]  # a test looks inside
+        session.write([began("r1", "g", None), good, OpEntry("r1", "b", "X", 1, None, 1.0, "", None, "m", b"")])  # type: ignore[arg-type]  # a test looks behind the scenes
     assert session.kept("r1") is None
     session.write([began("r1", "g", None), good])
     assert session.outputs("r1", ["a"]) == {"a": "[1]"}

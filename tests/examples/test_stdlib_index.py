@@ -330,7 +330,7 @@ def test_database_refuses_two_at_once(tmp_path: Path) -> None:
 
 def test_database_takes_back(tmp_path: Path) -> None:
     """A write that fails leaves nothing of itself."""
-    module = Module(Source("/", "m.py", "m"), None, imported=(("a", 1), (None, 2)))
+    module = Module(Source("/", "m.py", "m"), None, imported=(("a", 1), ("b", None)))
     with Database(tmp_path / "index.db") as database:
         with pytest.raises(sqlite3.IntegrityError):
             database.write.fn(module)

@@ -52,7 +52,7 @@ FORGET_RUN: Final = (
 GO_ON_AS_ITSELF: Final = (
     "DELETE FROM runs WHERE run_id = ?1",
     "DELETE FROM ops WHERE run_id = ?1 AND status NOT IN ('SUCCEEDED', 'REUSED', 'SKIPPED')",
-    "UPDATE ops SET status = CASE status WHEN 'SUCCEEDED' THEN 'REUSED' ELSE status END, attempts = 0 WHERE run_id = ?1",
+    "UPDATE ops SET status = replace(status, 'SUCCEEDED', 'REUSED'), attempts = 0 WHERE run_id = ?1",
 )
 TAKE_OVER: Final = """
     INSERT INTO ops (run_id, key, status, attempts, started_at, ended_at, error, reason, made_by)
