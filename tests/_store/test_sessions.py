@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncflow import OpStatus, RunStatus
-from asyncflow._store import OpEntry, OpFilter, RunBegan, RunFilter, RunOver, RunSession, store_of
+from asyncflow._store import OpEntry, OpFilter, RunBegan, RunFilter, RunOver, RunSession, statements, store_of
 from asyncflow._store.entry import Entry
 from asyncflow._store.sqlite import BIG
 
@@ -111,3 +113,17 @@ def test_a_batch_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     session.write([began("r1", "g", None), good])
     assert session.outputs("r1", ["a"]) == {"a": "[1]"}
     session.close()
+
+
+@pytest.mark.parametrize("name", ["OUTPUTS", "ITEMS", "LATEST", "OPS", "TAKE_OVER", "MARKS"])
+def test_no_question_looks_at_every_op_of_every_run(name: str) -> None:
+    """Given any question about ops: SQLite answers it through an index, however full the file is."""
+    connection = sqlite3.connect(":memory:")
+    for statement in statements.CREATE:
+        connection.execute(statement)
+    text: str = getattr(statements, name)
+    count = len(set(re.findall(r"\?\d", text))) or text.count("?")
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", ("[]",) * count)]
+    connection.close()
+    assert plan
+    assert [step for step in plan if step.startswith(("SCAN ops", "SCAN outputs"))] == []

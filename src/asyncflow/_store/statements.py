@@ -83,11 +83,12 @@ RUN: Final = """
     FROM runs WHERE run_id = ?
 """
 MARKS: Final = "SELECT json_group_array(json_array(key, status, error)) FROM ops WHERE run_id = ?"
+# CROSS JOIN keeps the order of the tables; SQLite knows nothing of the list, and would scan the run for every value.
 OUTPUTS: Final = """
     SELECT ops.key, outputs.data
     FROM json_each(?2) AS wanted
-    JOIN ops ON ops.run_id = ?1 AND ops.key = wanted.value
-    JOIN outputs ON outputs.maker = ops.made_by AND outputs.key = ops.key
+    CROSS JOIN ops ON ops.run_id = ?1 AND ops.key = wanted.value
+    CROSS JOIN outputs ON outputs.maker = ops.made_by AND outputs.key = ops.key
 """
 ITEMS: Final = "SELECT key FROM ops WHERE run_id = ?1 AND key > ?2 || '[' AND key < ?2 || '\\' AND made_by IS NOT NULL"
 LATEST: Final = """
