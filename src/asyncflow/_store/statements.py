@@ -93,8 +93,6 @@ OUTPUTS: Final = """
 ITEMS: Final = """
     SELECT key FROM ops WHERE run_id = :p1 AND key > :p2 || '[' AND key < :p2 || '\\' AND made_by IS NOT NULL
 """
-    "SELECT key FROM ops WHERE run_id = :p1 AND key > :p2 || '[' AND key < :p2 || '\\' AND made_by IS NOT NULL"
-)
 LATEST: Final = """
     SELECT run_id FROM runs WHERE graph = :p1 AND deployment = :p2 AND EXISTS (
         SELECT 1 FROM ops WHERE ops.run_id = runs.run_id AND made_by IS NOT NULL
