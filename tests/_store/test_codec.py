@@ -10,13 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypedDict
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, PlainSerializer, PlainValidator, PrivateAttr, SecretStr
+from typing_extensions import TypedDict  # pydantic takes that of typing only from 3.12 on
 
 from asyncflow._authoring import Hint
 from asyncflow._store import Codec, UnfitError, same

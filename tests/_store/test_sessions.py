@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asyncflow import OpStatus, RunStatus
-from asyncflow._store import OpEntry, OpFilter, RunBegan, RunFilter, RunOver, RunSession, store_of
+from asyncflow._store import OpEntry, OpFilter, RunBegan, RunFilter, RunOver, RunSession, statements, store_of
 from asyncflow._store.entry import Entry
-from asyncflow._store.sqlite import BIG
+from asyncflow._store.sqlite import BIG, named
 
 IDS = ["r1", "r2", "r3", 'it\'s "4"; --']
 KEYS = ["a", "b[0]", "b[1]", "b[10]", "c/d", "b[é x]", "'; DROP TABLE ops; --"]
@@ -111,3 +112,17 @@ def test_a_batch_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     session.write([began("r1", "g", None), good])
     assert session.outputs("r1", ["a"]) == {"a": "[1]"}
     session.close()
+
+
+@pytest.mark.parametrize("name", ["OUTPUTS", "ITEMS", "LATEST", "OPS", "TAKE_OVER", "MARKS"])
+def test_no_question_looks_at_every_op_of_every_run(name: str) -> None:
+    """Given any question about ops: SQLite answers it through an index, however full the file is."""
+    connection = sqlite3.connect(":memory:")
+    for statement in statements.CREATE:
+        connection.execute(statement)
+    text: str = getattr(statements, name)
+    asked = named(*["[]"] * 9) if ":p1" in text else ("[]",) * text.count("?")
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", asked)]
+    connection.close()
+    assert plan
+    assert [step for step in plan if step.startswith(("SCAN ops", "SCAN outputs"))] == []

@@ -13,11 +13,15 @@ from asyncflow import (
     Graph,
     HookInfo,
     Hooks,
+    OpRecord,
+    OpStatus,
     Outcome,
     Retry,
     RetryRequested,
     Run,
+    RunRecord,
     RunResult,
+    RunStatus,
     Skip,
     TagLimit,
     apply,
@@ -413,3 +417,18 @@ async def tried(url: str) -> Page:
 @graph(retry=Retry(on=(OSError, KeyError)), op_retry=Retry(on=lambda error: bool(error.args)), timeout=60, hooks=HOOKS)
 def tried_runs(urls: list[str]) -> list[Page]:
     return each(tried.options(retry=None, timeout=None, hooks=None), urls)
+
+
+kept = Deployment("kept", store="sqlite:///runs.db")
+
+
+async def go_on() -> None:
+    assert_type(await tried_runs.options(resume_from="monday").run(["a"]), list[Page])
+    run: Run[Any] = kept.resume("monday")
+    assert_type(run.id, str)
+    await kept.resume(pool="web")
+    for record in await kept.runs(graph="tried_runs", status=RunStatus.FAILED, tags={"team": "a"}):
+        assert_type(record, RunRecord)
+        assert_type((await kept.ops(record.run_id, status=[OpStatus.FAILED]))[0], OpRecord)
+    values = await kept.outputs(tried_runs.select("tried"), ["a"], run_id="monday")
+    assert_type(values, dict[str, Any])

@@ -129,6 +129,11 @@ def transaction(connection: sqlite3.Connection) -> Generator[None]:
         raise
 
 
+def named(*values: object) -> dict[str, Any]:
+    """Returns values as the parameters `:p1`, `:p2` … of a statement that uses some of them several times."""
+    return {f"p{i}": value for i, value in enumerate(values, 1)}
+
+
 class SQLiteSession:
     """An open file of records. Used by one thread, the one that opened it."""
 
@@ -155,7 +160,7 @@ class SQLiteSession:
         execute = self._connection.execute
         itself = run.resumed_from == run.run_id
         for statement in sql.GO_ON_AS_ITSELF if itself else sql.FORGET_RUN:
-            execute(statement, (run.run_id,))
+            execute(statement, named(run.run_id))
         execute(
             sql.BEGIN_RUN,
             (
@@ -173,12 +178,12 @@ class SQLiteSession:
             ),
         )
         if run.resumed_from is not None and not itself:
-            execute(sql.TAKE_OVER, (run.run_id, run.resumed_from))
+            execute(sql.TAKE_OVER, named(run.run_id, run.resumed_from))
 
     def _end(self, run: RunOver) -> None:
         self._connection.execute(
             sql.END_RUN,
-            (run.run_id, run.status, run.attempts, run.started_at, run.ended_at, run.error, run.reason),
+            named(run.run_id, run.status, run.attempts, run.started_at, run.ended_at, run.error, run.reason),
         )
 
     def _end_ops(self, ops: Sequence[OpEntry]) -> None:
@@ -204,9 +209,9 @@ class SQLiteSession:
         """Removes the records of runs that ended before a time, a few in each transaction."""
         while found := self._connection.execute(sql.OLD_RUNS, (ended_before,)).fetchall():
             with transaction(self._connection):
-                for row in found:
+                for (run_id,) in found:
                     for statement in sql.FORGET_RUN:
-                        self._connection.execute(statement, row)
+                        self._connection.execute(statement, named(run_id))
 
     def kept(self, run_id: str) -> Kept | None:
         """Returns what resuming a run needs; None where there is no such run."""
@@ -223,19 +228,19 @@ class SQLiteSession:
         wanted = [key for key in keys if not key.endswith("[]")]
         for key in keys:
             if key.endswith("[]"):
-                found = self._connection.execute(sql.ITEMS, (run_id, key[:-2])).fetchall()
+                found = self._connection.execute(sql.ITEMS, named(run_id, key[:-2])).fetchall()
                 wanted.extend(items_of(key[:-2], [item for (item,) in found]))
-        return dict(self._connection.execute(sql.OUTPUTS, (run_id, json.dumps(wanted))).fetchall())
+        return dict(self._connection.execute(sql.OUTPUTS, named(run_id, json.dumps(wanted))).fetchall())
 
     def latest(self, graph: str, deployment: str, key: str) -> str | None:
         """Returns the newest run of a graph that has the value of an op, or of items of an `each`."""
-        row: tuple[str] | None = self._connection.execute(sql.LATEST, (graph, deployment, key)).fetchone()
+        row: tuple[str] | None = self._connection.execute(sql.LATEST, named(graph, deployment, key)).fetchone()
         return None if row is None else row[0]
 
     def runs(self, chosen: RunFilter) -> list[RunRecord]:
         """Returns runs, newest first."""
         status = json.dumps([one.value for one in chosen.status])
-        asked = (
+        asked = named(
             chosen.deployment,
             chosen.graph,
             chosen.run_id,
@@ -249,7 +254,7 @@ class SQLiteSession:
     def ops(self, chosen: OpFilter) -> list[OpRecord]:
         """Returns ops of a run, in the order in which they ended."""
         status = json.dumps([one.value for one in chosen.status])
-        asked = (chosen.run_id, chosen.key, chosen.after, status, chosen.limit)
+        asked = named(chosen.run_id, chosen.key, chosen.after, status, chosen.limit)
         return [_op_record(row) for row in self._connection.execute(sql.OPS, asked).fetchall()]
 
     def close(self) -> None:

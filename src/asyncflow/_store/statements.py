@@ -43,22 +43,22 @@ BEGIN_RUN: Final = """
 FORGET_RUN: Final = (
     """
     DELETE FROM outputs
-    WHERE (maker, key) IN (SELECT made_by, key FROM ops WHERE run_id = ?1 AND made_by IS NOT NULL)
-        AND NOT EXISTS (SELECT 1 FROM ops WHERE run_id <> ?1 AND made_by = outputs.maker AND key = outputs.key)
+    WHERE (maker, key) IN (SELECT made_by, key FROM ops WHERE run_id = :p1 AND made_by IS NOT NULL)
+        AND NOT EXISTS (SELECT 1 FROM ops WHERE run_id <> :p1 AND made_by = outputs.maker AND key = outputs.key)
     """,
-    "DELETE FROM ops WHERE run_id = ?1",
-    "DELETE FROM runs WHERE run_id = ?1",
+    "DELETE FROM ops WHERE run_id = :p1",
+    "DELETE FROM runs WHERE run_id = :p1",
 )
 GO_ON_AS_ITSELF: Final = (
-    "DELETE FROM runs WHERE run_id = ?1",
-    "DELETE FROM ops WHERE run_id = ?1 AND status NOT IN ('SUCCEEDED', 'REUSED', 'SKIPPED')",
-    "UPDATE ops SET status = replace(status, 'SUCCEEDED', 'REUSED'), attempts = 0 WHERE run_id = ?1",
+    "DELETE FROM runs WHERE run_id = :p1",
+    "DELETE FROM ops WHERE run_id = :p1 AND status NOT IN ('SUCCEEDED', 'REUSED', 'SKIPPED')",
+    "UPDATE ops SET status = replace(status, 'SUCCEEDED', 'REUSED'), attempts = 0 WHERE run_id = :p1",
 )
 TAKE_OVER: Final = """
     INSERT INTO ops (run_id, key, status, attempts, started_at, ended_at, error, reason, made_by)
-    SELECT ?1, key, CASE status WHEN 'SUCCEEDED' THEN 'REUSED' ELSE status END, 0, started_at, ended_at, error, reason,
+    SELECT :p1, key, CASE status WHEN 'SUCCEEDED' THEN 'REUSED' ELSE status END, 0, started_at, ended_at, error, reason,
         made_by
-    FROM ops WHERE run_id = ?2 AND status IN ('SUCCEEDED', 'REUSED', 'SKIPPED') ORDER BY seq
+    FROM ops WHERE run_id = :p2 AND status IN ('SUCCEEDED', 'REUSED', 'SKIPPED') ORDER BY seq
 """
 END_OPS: Final = """
     INSERT OR REPLACE INTO ops (run_id, key, status, attempts, started_at, ended_at, error, reason, made_by)
@@ -73,8 +73,8 @@ KEEP: Final = """
 """
 KEEP_ONE: Final = "INSERT OR REPLACE INTO outputs (maker, key, data) VALUES (?, ?, ?)"
 END_RUN: Final = """
-    UPDATE runs SET status = ?2, attempts = ?3, started_at = ?4, ended_at = ?5, error = ?6, reason = ?7
-    WHERE run_id = ?1
+    UPDATE runs SET status = :p2, attempts = :p3, started_at = :p4, ended_at = :p5, error = :p6, reason = :p7
+    WHERE run_id = :p1
 """
 OLD_RUNS: Final = "SELECT run_id FROM runs WHERE ended_at < ? ORDER BY seq LIMIT 100"
 
@@ -83,36 +83,39 @@ RUN: Final = """
     FROM runs WHERE run_id = ?
 """
 MARKS: Final = "SELECT json_group_array(json_array(key, status, error)) FROM ops WHERE run_id = ?"
+# CROSS JOIN keeps the order of the tables; SQLite knows nothing of the list, and would scan the run for every value.
 OUTPUTS: Final = """
     SELECT ops.key, outputs.data
-    FROM json_each(?2) AS wanted
-    JOIN ops ON ops.run_id = ?1 AND ops.key = wanted.value
-    JOIN outputs ON outputs.maker = ops.made_by AND outputs.key = ops.key
+    FROM json_each(:p2) AS wanted
+    CROSS JOIN ops ON ops.run_id = :p1 AND ops.key = wanted.value
+    CROSS JOIN outputs ON outputs.maker = ops.made_by AND outputs.key = ops.key
 """
-ITEMS: Final = "SELECT key FROM ops WHERE run_id = ?1 AND key > ?2 || '[' AND key < ?2 || '\\' AND made_by IS NOT NULL"
+ITEMS: Final = """
+    SELECT key FROM ops WHERE run_id = :p1 AND key > :p2 || '[' AND key < :p2 || '\\' AND made_by IS NOT NULL
+"""
 LATEST: Final = """
-    SELECT run_id FROM runs WHERE graph = ?1 AND deployment = ?2 AND EXISTS (
+    SELECT run_id FROM runs WHERE graph = :p1 AND deployment = :p2 AND EXISTS (
         SELECT 1 FROM ops WHERE ops.run_id = runs.run_id AND made_by IS NOT NULL
-        AND (key = ?3 OR (key > ?3 || '[' AND key < ?3 || '\\')))
+        AND (key = :p3 OR (key > :p3 || '[' AND key < :p3 || '\\')))
     ORDER BY seq DESC LIMIT 1
 """
 RUNS: Final = """
     SELECT run_id, graph, deployment, status, tags, priority, queued_at, started_at, ended_at, attempts, error, reason,
         resumed_from
     FROM runs
-    WHERE (?1 IS NULL OR deployment = ?1) AND (?2 IS NULL OR graph = ?2) AND (?3 IS NULL OR run_id = ?3)
-        AND (?4 IS NULL OR seq < (SELECT seq FROM runs WHERE run_id = ?4))
-        AND (?5 = '[]' OR status IN (SELECT value FROM json_each(?5)))
-        AND NOT EXISTS (SELECT 1 FROM json_each(?6) AS asked WHERE NOT EXISTS (
+    WHERE (:p1 IS NULL OR deployment = :p1) AND (:p2 IS NULL OR graph = :p2) AND (:p3 IS NULL OR run_id = :p3)
+        AND (:p4 IS NULL OR seq < (SELECT seq FROM runs WHERE run_id = :p4))
+        AND (:p5 = '[]' OR status IN (SELECT value FROM json_each(:p5)))
+        AND NOT EXISTS (SELECT 1 FROM json_each(:p6) AS asked WHERE NOT EXISTS (
             SELECT 1 FROM json_each(runs.tags) AS tag
             WHERE tag.key = json_extract(asked.value, '$[0]') AND tag.value = json_extract(asked.value, '$[1]')))
-    ORDER BY seq DESC LIMIT ?7
+    ORDER BY seq DESC LIMIT :p7
 """
 OPS: Final = """
     SELECT run_id, key, status, attempts, started_at, ended_at, error, reason, made_by IS NOT NULL
     FROM ops
-    WHERE run_id = ?1 AND (?2 IS NULL OR key = ?2)
-        AND (?3 IS NULL OR seq > (SELECT seq FROM ops WHERE run_id = ?1 AND key = ?3))
-        AND (?4 = '[]' OR status IN (SELECT value FROM json_each(?4)))
-    ORDER BY seq LIMIT ?5
+    WHERE run_id = :p1 AND (:p2 IS NULL OR key = :p2)
+        AND (:p3 IS NULL OR seq > (SELECT seq FROM ops WHERE run_id = :p1 AND key = :p3))
+        AND (:p4 = '[]' OR status IN (SELECT value FROM json_each(:p4)))
+    ORDER BY seq LIMIT :p5
 """
