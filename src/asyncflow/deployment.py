@@ -1,8 +1,9 @@
 """A deployment: what runs share — their queue, pools, order, and the scope in which started runs live.
 
-Everything stays in memory and in the process; the event loop's own turns drive it, with no thread, timer or poll of
-its own. A deployment is bound to the loop that uses it first and moves on when it is idle. A branch is a deployment
-of its own inside the engine of its parent, so one admission core decides for both.
+Everything stays in memory and in the process, unless there is a store; the event loop's own turns drive it, with no
+thread, timer or poll of its own beside the thread that writes records. A deployment is bound to the loop that uses it
+first and moves on when it is idle. A branch is a deployment of its own inside the engine of its parent, so one
+admission core decides for both.
 """
 
 from __future__ import annotations
