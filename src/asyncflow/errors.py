@@ -25,9 +25,12 @@
     ├── StoreUnavailable          the deployment's store could not be opened or read
     ├── RecordedFailure           stands for what an op raised in an earlier run, of which only the text is kept
     └── PoolBackendError
-        ├── PoolBackendUnavailable
-        ├── LeaseLost
-        └── SchemaMismatch
+        ├── PoolBackendUnavailable  it did not answer, or not in time; what was asked may be asked again
+        ├── LeaseLost               what an op held across processes is no longer its own
+        ├── SessionLost             the backend does not know this process (any more)
+        ├── SchemaMismatch          what is kept there is newer, older or damaged
+        ├── BackendCorrupt          what is kept there cannot be read
+        └── BadRequest              no backend would take this, or the server refuses it for good
 
 A message says what happened, where (graph, op key, field), and what to do next. Exceptions of the user's ops cross
 unchanged, alone or inside `RunFailed`.
@@ -245,8 +248,20 @@ class LeaseLost(PoolBackendError):
     """A lease ended while its op still ran."""
 
 
+class SessionLost(PoolBackendError):
+    """The backend does not know this process (any more): what hung on its session is gone."""
+
+
 class SchemaMismatch(PoolBackendError):
     """The backend's schema is newer, older or damaged."""
+
+
+class BackendCorrupt(PoolBackendError):
+    """What a backend keeps cannot be read. The message names where it is."""
+
+
+class BadRequest(PoolBackendError):
+    """No backend would take this, or the server refuses it for good: asking again does not help."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
