@@ -1,10 +1,13 @@
 """Pools that several processes share: the protocol of a backend, and the backends.
 
-messages   what goes to a backend and what comes back
-protocol   what a backend promises, exactly
-wire       messages as JSON, for backends whose rules run in the server
+- `messages`: what goes to a backend and what comes back
+- `protocol`: what a backend promises, exactly
+- `wire`: messages as JSON, for backends whose rules run in the server
+- `rows`, `exchange`, `grants`: the rules in Python, over rows that a backend keeps in its own way
+- `memory`, `sqlite`: the backends that use them
 """
 
+from asyncflow.pools.memory import MemoryPools
 from asyncflow.pools.messages import (
     Batch,
     Capabilities,
@@ -35,6 +38,7 @@ __all__ = [
     "Conflict",
     "Define",
     "Grant",
+    "MemoryPools",
     "Need",
     "PoolBackend",
     "PoolSpec",

@@ -1,7 +1,7 @@
 """What goes to a pool backend and what comes back: plain data, frozen, with nothing of a driver in it.
 
 Times are seconds. Amounts and limits are whole numbers up to `MOST`; names are up to 1,024 characters of text that
-UTF-8 can write, without NUL. What does not fit raises `BadRequest` where the message is made, so a backend never sees it.
+UTF-8 can write, without NUL. What does not fit raises `BadRequest` where the message is made: no backend sees it.
 """
 
 from __future__ import annotations
@@ -295,7 +295,7 @@ class Reply:
         gone: Tickets that were named and are not there (any more), and own tickets that an operator took away.
             The latter are told until they are released.
         refused: Claims that were not taken.
-        usage: The pools that the batch named.
+        usage: The pools of the tickets that the batch changed, claimed or had refused, and those it set or paused.
         next_expiry: Seconds until the first other session ends if it is not renewed; None where there is no other.
     """
 

@@ -5,7 +5,8 @@ of its own. Whoever calls it moves it on: every exchange ends with reaping and a
 from who gives it back to who waits for it.
 
 **State.** A *pool* has a quota, may be paused, and has a fence. Its quota is the explicit one (`define`) if there is
-one, else the one that the latest opened session defined, else the default limit of the namespace. A *session* is a
+one, else the one that the latest opened session defined, else the default limit of the namespace, which likewise is the
+explicit one or that of the latest opened session. A *session* is a
 process; it ends when it is closed, or when the server's clock reaches its expiry. A *ticket* belongs to a session and
 waits or holds; it goes with its session. How much of a pool is used is the sum over the tickets that hold, and is kept
 nowhere else: a number kept beside them drifts from them one day.
@@ -28,10 +29,10 @@ gather before the others, by the moment they began to; priority, higher first; t
 ticket that fits gets everything at once. It fits if each of its pools is not paused and has as much free as it needs,
 reserved units not counted as free; the same for each key it names, of which a pool gives `per_key`.
 
-**Gathering** keeps a ticket from being overtaken for ever. At every grant to a ticket that is not nested, for each pool it
-names (once) and each run priority from the granted one's upwards, look at the tickets of that run priority that wait for
-the pool, are ready, not nested, do not gather, and could be granted if everything were free (no pool paused, no limit
-and no `per_key` below a need):
+**Gathering** keeps a ticket from being overtaken for ever. At every grant to a ticket that is not nested, for each pool
+it names (once) and each run priority from the granted one's upwards, look at the tickets of that run priority that wait
+for the pool, are ready, not nested, do not gather, and could be granted if everything were free (no pool paused, no
+limit and no `per_key` below a need):
 
 - if the first of them in order comes before the granted one, the pool's count of *first* for that run priority grows;
   at `MAX_OVERTAKES` that ticket gathers, and the count begins at 0;
@@ -51,8 +52,8 @@ gathered, another follows, since reservations may have moved.
 **Errors.** Only `PoolBackendUnavailable` (try again), `SessionLost` (from `watch`), `SchemaMismatch`, `BackendCorrupt`
 and `BadRequest`. No exception of a driver, no password in a text.
 
-**Cancellation.** A cancelled call has happened or has not; sending it again is right in both cases, and the next call on
-the same object works.
+**Cancellation.** A cancelled call has happened or has not; sending it again is right in both cases, and the next call
+on the same object works.
 """
 
 from __future__ import annotations
@@ -96,11 +97,14 @@ class PoolBackend(Protocol):
         ...
 
     def twin(self) -> PoolBackend:
-        """Returns another object for the same place, with connections of its own, to be used by another event loop."""
+        """Returns another object for the same place, with connections of its own, to be used by another event loop.
+
+        Twins know each other's sessions: what one opened another may renew, watch and close.
+        """
         ...
 
     async def open(self, session: SessionSpec, pools: Sequence[PoolSpec] = ()) -> SessionGrant:
-        """Opens a session and lays down what its code says of pools; creates what the backend keeps where it is missing.
+        """Opens a session and lays down what its code says of pools; creates what is missing in the backend.
 
         Opening an open session again renews it and changes nothing else, so it may be repeated after a lost reply.
         Two processes may do it at once.

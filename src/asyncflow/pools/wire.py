@@ -1,7 +1,7 @@
 """Messages as JSON text, for backends whose state machine runs in the server.
 
 Times are whole microseconds and go as numbers; what comes back may be a number or its digits as text, since not every
-server writes large numbers in full. A list that is empty may come back as an empty object (Lua does not tell them apart).
+server writes large numbers in full. An empty list may come back as an empty object (Lua does not tell them apart).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MICRO = 1_000_000
 
 
 def session_text(session: SessionSpec, pools: Sequence[PoolSpec]) -> str:
-    """Returns what `open` sends: id, ttl, host, process, label, the default limit, and pools as [name, limit, per_key]."""
+    """Returns what `open` sends: the session, its default limit, and pools as [name, limit, per_key]."""
     return _text(
         {
             "id": session.id,
@@ -109,7 +109,7 @@ def grant_of_session(text: str | bytes) -> SessionGrant:
 def reply_of(text: str | bytes) -> Reply:
     """Reads an object with the fields of `Reply`, as lists in the order of the fields of what they hold.
 
-    `now` and `next` are microseconds; grants are [ticket, [[pool, fence] …]], refusals [ticket, pool, key, amount, limit],
+    `now` and `next` are microseconds; grants [ticket, [[pool, fence] …]], refusals [ticket, pool, key, amount, limit],
     usage [pool, used, limit, paused].
     """
     data = _object(text)
