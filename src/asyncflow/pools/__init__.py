@@ -7,6 +7,7 @@
 - `memory`, `sqlite`: the backends that use them
 """
 
+from asyncflow.pools.address import backend_of
 from asyncflow.pools.memory import MemoryPools
 from asyncflow.pools.messages import (
     Batch,
@@ -30,6 +31,7 @@ from asyncflow.pools.messages import (
     Usage,
 )
 from asyncflow.pools.protocol import PoolBackend
+from asyncflow.pools.sqlite import SQLitePools
 
 __all__ = [
     "Batch",
@@ -48,9 +50,11 @@ __all__ = [
     "Release",
     "Reply",
     "Reprioritise",
+    "SQLitePools",
     "SessionGrant",
     "SessionSpec",
     "Snapshot",
     "TicketView",
     "Usage",
+    "backend_of",
 ]

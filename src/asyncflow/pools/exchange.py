@@ -18,7 +18,6 @@ from asyncflow.pools.messages import (
     Grant,
     PoolSpec,
     PoolView,
-    Quota,
     Refusal,
     Release,
     Reply,
@@ -58,8 +57,8 @@ def open_session(
     changed = {row.pool for row in rows.pools() if row.source == "default"} | reaped
     for one in pools:
         row = _pool(rows, one.pool, now)
-        if row.defined not in {None, one.quota} and row.defined_by and rows.session(row.defined_by) is not None:
-            conflicts.append(Conflict(one.pool, row.defined or Quota(None), one.quota))
+        if row.defined is not None and row.defined != one.quota and rows.session(row.defined_by) is not None:
+            conflicts.append(Conflict(one.pool, row.defined, one.quota))
         rows.put_pool(replace(row, defined=one.quota, defined_by=spec.id))
         changed.add(one.pool)
     woken = _wake_up(rows, now, changed, but=spec.id)

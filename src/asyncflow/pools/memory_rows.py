@@ -127,7 +127,10 @@ class MemoryRows:
         """Forgets a ticket everywhere."""
         self._unlist(self._tickets.pop(row.ticket))
         del self._numbers[bisect.bisect_left(self._numbers, (row.number, row.ticket))]
-        self._of[row.session].pop(row.ticket, None)
+        tickets = self._of[row.session]
+        tickets.pop(row.ticket, None)
+        if not tickets:
+            del self._of[row.session]
 
     def _enlist(self, row: TicketRow) -> None:
         if row.promoted is not None:

@@ -57,11 +57,15 @@ class Bell:
 
     async def wait(self, longest: float) -> None:
         """Waits for a ring, or for `longest` seconds give or take a fifth."""
-        varied = longest * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 — spreads load, guards nothing
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(varied):
+            async with asyncio.timeout(varied(longest)):
                 await self._event.wait()
         self._event.clear()
+
+
+def varied(seconds: float) -> float:
+    """Returns a time, give or take a fifth."""
+    return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 — spreads load, guards nothing
 
 
 async def hints(bells: Bells, session: str, poll_interval: float) -> AsyncGenerator[None, None]:
