@@ -13,7 +13,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from asyncflow.errors import ConfigurationError, did_you_mean
 from asyncflow.ids import check_name
-from asyncflow.options import PER_VALUE, Granularity, PerValue, TagLimit, check_limit, check_pool_name, check_tag_limits
+from asyncflow.options import (
+    PER_VALUE,
+    Granularity,
+    OnLeaseLost,
+    PerValue,
+    TagLimit,
+    check_limit,
+    check_pool_name,
+    check_tag_limits,
+)
 from asyncflow.settings import block_of_environment, block_of_file, named_by_variable
 
 
@@ -116,6 +125,7 @@ class PoolConfig(_Strict):
     limit: LimitNumber = None
     per_key: LimitNumber = None
     granularity: Granularity | None = None
+    on_lease_lost: OnLeaseLost = "cancel"
     reentrant: Flag = True
 
 

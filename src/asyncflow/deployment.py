@@ -28,6 +28,7 @@ from asyncflow.hooks import Hooks, check_hooks
 from asyncflow.ids import check_name
 from asyncflow.open_deployments import OPEN, open_on
 from asyncflow.options import Validate, check_flag, check_validate
+from asyncflow.pools import PoolBackend
 from asyncflow.quotas import Numbers
 from asyncflow.runnable import Submittable
 
@@ -68,6 +69,11 @@ class Deployment(KeptRuns):
         threads: int | None = 40,
         processes: int | None = None,
         carry: Sequence[str] = (),
+        pools: str | PoolBackend | None = None,
+        namespace: str | None = None,
+        label: str | None = None,
+        lease_ttl: float = 15.0,
+        unavailable_after: float = 30.0,
         max_overtakes: int = 64,
         cancel_grace: float = 5.0,
         store: str | None = None,
@@ -84,6 +90,13 @@ class Deployment(KeptRuns):
             carry=carry,
             max_overtakes=max_overtakes,
             cancel_grace=cancel_grace,
+            shared_pools=executor.shared_pools(
+                pools,
+                namespace=name if namespace is None else namespace,
+                label=label,
+                lease_ttl=lease_ttl,
+                unavailable_after=unavailable_after,
+            ),
         )
         opened = store_of(store)
         self._keeper = None if opened is None else Keeper(opened, self._observers.warn)
@@ -114,6 +127,8 @@ class Deployment(KeptRuns):
         engine = self.engine_here()
         if self._keeper is not None:
             await self._keeper.enter()
+        if self._shared_pools is not None:
+            await self._join(engine)
         self._opened = True
         self._context = copy_context()
         open_on(engine.loop).append(self)
@@ -129,6 +144,16 @@ class Deployment(KeptRuns):
             if error is None:
                 raise
             error.add_note(failed.message)  # what ended the block is raised, and this is not lost
+
+    async def _join(self, engine: Engine) -> None:
+        """Joins the pools elsewhere; where that fails, nothing stays open."""
+        try:
+            if self._shared_pools is not None:
+                await executor.join(engine, self._shared_pools, self._numbers.pools)
+        except BaseException:
+            if self._keeper is not None:
+                await self._keeper.leave()
+            raise
 
     async def close(self, *, drain: bool | None = None) -> None:
         """Closes, and returns when everything is back: live runs are cancelled, or with `drain` finish first.
@@ -175,10 +200,14 @@ class Deployment(KeptRuns):
             await executor.close_shelves(self.name, shelves)
         finally:
             try:
-                if self._keeper is not None:
-                    await self._keeper.leave()
+                if engine.remote is not None and self._shared_pools is not None:
+                    await engine.remote.leave()
             finally:
-                self.end_streams()
+                try:
+                    if self._keeper is not None:
+                        await self._keeper.leave()
+                finally:
+                    self.end_streams()
 
     @property
     def is_open(self) -> bool:
@@ -350,7 +379,7 @@ class Branch(Deployment):
         """The limits in force, as numbers; shared pools are its parent's."""
         return replace(self._numbers, pools=self.parent.numbers.pools) if self.shared else self._numbers
 
-    def _tune(self, numbers: Numbers) -> None:
+    def _tune(self, numbers: Numbers, *, told: bool = False) -> None:
         if numbers.runs.branches != self.numbers.runs.branches:
             raise ConfigurationError(
                 "max_concurrent_branch_deployment_runs counts the runs of all branches; tune it on"
@@ -360,7 +389,7 @@ class Branch(Deployment):
             raise ConfigurationError(
                 f"branch {self.name!r} has the pools of {self.parent.name!r}; tune them there, for both"
             )
-        super()._tune(numbers)
+        super()._tune(numbers, told=told)
 
     def branch(
         self,
@@ -387,7 +416,16 @@ class Branch(Deployment):
         return DeploymentState(
             self.name,
             engine=engine,
-            pools=above.pools if self.shared else LimitBook(engine.core, numbers.pools, prefix=f"{self.name}/"),
+            pools=above.pools if self.shared else self._own_book(engine),
             runs=RunBook(engine.core, numbers.runs, suffix=f"@{self.name}", around=above.runs.branches),
             max_queued=numbers.max_queued,
         )
+
+    def _own_book(self, engine: Engine) -> LimitBook:
+        """Returns pools of its own; at a backend, their limits are set there now."""
+        prefix, quotas = f"{self.name}/", self._numbers.pools
+        if engine.remote is not None:
+            order = executor.orders_of(replace(quotas, pools={}), quotas, prefix=prefix)
+            if order is not None:
+                engine.remote.agent.post(order)
+        return LimitBook(engine.core, quotas, prefix=prefix, external=engine.remote is not None)

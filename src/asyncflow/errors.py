@@ -245,7 +245,20 @@ class PoolBackendUnavailable(PoolBackendError):
 
 
 class LeaseLost(PoolBackendError):
-    """A lease ended while its op still ran."""
+    """A lease ended while its op still ran, or while it waited in line.
+
+    Attributes:
+        pool: The pool.
+        fence: What the lease was known by; 0 where there was none yet.
+    """
+
+    def __init__(self, message: str, *, pool: str = "", fence: int = 0) -> None:
+        super().__init__(message)
+        self.pool = pool
+        self.fence = fence
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_lease_lost, (str(self), self.pool, self.fence))
 
 
 class SessionLost(PoolBackendError):
@@ -262,6 +275,10 @@ class BackendCorrupt(PoolBackendError):
 
 class BadRequest(PoolBackendError):
     """No backend would take this, or the server refuses it for good: asking again does not help."""
+
+
+def _lease_lost(message: str, pool: str, fence: int) -> LeaseLost:
+    return LeaseLost(message, pool=pool, fence=fence)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -251,3 +251,67 @@ class EventsDropped(Event):
     """A reader of `events()` was too slow: so many of the oldest events were dropped before the next one."""
 
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class PoolBackendAway(Event):
+    """The pool backend does not answer. What runs goes on as long as its lease lasts; what waits, waits."""
+
+    backend: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class PoolBackendBack(Event):
+    """The pool backend answers again, after so many seconds."""
+
+    backend: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class PoolConflict(Event):
+    """This process defined a pool otherwise than another one that lives; the definition of the latest is in force."""
+
+    pool: str
+    limit_before: int | None
+    limit: int | None
+    per_key_before: int | None
+    per_key: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseInJeopardy(Event):
+    """This process could not renew its session for so many seconds: half of its TTL."""
+
+    backend: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseLapsed(Event):
+    """What an op, a run (no `key`) or a `slots()` block (no `run_id`) held of a pool is its own no more.
+
+    The backend may give it to others from now on. `fence` is what the lease was known by.
+    """
+
+    pool: str
+    run_id: str
+    key: str
+    fence: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseDebt(Event):
+    """Units of a pool were used for so many seconds after their lease was lost; as long, others may have had them."""
+
+    pool: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoopLagged(Event):
+    """The event loop did not run for so many seconds: something in it blocked. Leases were renewed meanwhile."""
+
+    seconds: float

@@ -9,8 +9,10 @@ from collections.abc import AsyncGenerator, Hashable, Mapping, Sequence
 from typing import Any, cast
 from weakref import WeakSet
 
+from anyio import CancelScope
+
 from asyncflow import _executor as executor
-from asyncflow._executor import Block, DeploymentState, Engine, PoolLimiter
+from asyncflow._executor import Block, DeploymentState, Engine, PoolLimiter, Remote, RemoteAdmission, SharedPools
 from asyncflow._limits import Admission, Explanation, LimitBook, RunBook
 from asyncflow._observers import EventStream, Observer, Observers
 from asyncflow._workers import HERE
@@ -30,6 +32,7 @@ from asyncflow.options import (
     check_positive,
     check_priority,
 )
+from asyncflow.pools import Batch
 from asyncflow.quotas import Numbers
 from asyncflow.views import (
     DeploymentSnapshot,
@@ -54,6 +57,7 @@ class LiveDeployment:
         carry: The addresses of context variables that worker processes get.
         max_overtakes: How often a waiter may be passed over before free units are kept for it.
         cancel_grace: Seconds after which an op that was cancelled and still runs is reported.
+        shared_pools: Where its pools are, if not in this process alone.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class LiveDeployment:
         carry: Sequence[str],
         max_overtakes: int,
         cancel_grace: float,
+        shared_pools: SharedPools | None = None,
     ) -> None:
         self.name = check_name(name, field="name")
         self._numbers = numbers
@@ -76,6 +81,7 @@ class LiveDeployment:
             raise ConfigurationError(f"max_overtakes must be a whole number of at least 1, got {max_overtakes!r:.40}")
         self._max_overtakes = max_overtakes
         self._cancel_grace = check_positive(cancel_grace, field="cancel_grace")
+        self._shared_pools = shared_pools
         self._observers = Observers()
         self._streams: WeakSet[EventStream] = WeakSet()
         self._engine: Engine | None = None
@@ -122,9 +128,15 @@ class LiveDeployment:
         block.enqueue()
         await block.granted_or_withdrawn()
         try:
-            yield
+            if engine.remote is None:
+                yield
+                return
+            with CancelScope() as block.scope:
+                yield
         finally:
             block.leave()
+        if block.lost is not None:
+            raise block.lost
 
     def limiter(self, pool: str) -> PoolLimiter:
         """Returns a pool with the interface of anyio's `CapacityLimiter`, for libraries that take one."""
@@ -163,16 +175,19 @@ class LiveDeployment:
         Raises:
             ConfigurationError: naming the field that does not fit; nothing was changed.
         """
-        self._tune(
-            self.numbers.tuned(
-                max_concurrent_runs=max_concurrent_runs,
-                max_queued=max_queued,
-                tag_concurrency_limits=tag_concurrency_limits,
-                default_limit=default_limit,
-                pools=pools,
-                max_concurrent_branch_deployment_runs=max_concurrent_branch_deployment_runs,
-            )
+        numbers = self.numbers.tuned(
+            max_concurrent_runs=max_concurrent_runs,
+            max_queued=max_queued,
+            tag_concurrency_limits=tag_concurrency_limits,
+            default_limit=default_limit,
+            pools=pools,
+            max_concurrent_branch_deployment_runs=max_concurrent_branch_deployment_runs,
         )
+        engine, home = self.place()
+        order = None if engine.remote is None else self._orders(home, numbers)
+        if order is not None and engine.remote is not None:
+            await engine.remote.agent.order(order)
+        self._tune(numbers, told=True)
 
     def preview(
         self,
@@ -230,8 +245,14 @@ class LiveDeployment:
         """The limits in force, as numbers."""
         return self._numbers
 
-    def _tune(self, numbers: Numbers) -> None:
+    def _orders(self, home: DeploymentState, numbers: Numbers) -> Batch | None:
+        """Returns what the backend has to be told where other numbers are to hold."""
+        return executor.orders_of(home.pools.quotas, numbers.pools, prefix=home.pools.prefix)
+
+    def _tune(self, numbers: Numbers, *, told: bool = False) -> None:
         engine, home = self.place()
+        if engine.remote is not None and not told and (order := self._orders(home, numbers)) is not None:
+            engine.remote.agent.post(order)
         for name in numbers.pools.pools.keys() - self.numbers.pools.pools.keys():
             executor.tell_unknown_pool(engine, home, name)
         executor.Redrawing(engine, home, numbers.pools, numbers.runs).make()
@@ -248,6 +269,9 @@ class LiveDeployment:
         if known is None and ":" in name:
             raise ConfigurationError(f"pool key {name!r} is not in use, so there is nothing to pause")
         executor.pause(engine, home.pools.pool(name) if known is None else known, paused=paused)
+        if engine.remote is not None:
+            full = (home.pools.prefix + name,)
+            engine.remote.agent.post(Batch(pause=full) if paused else Batch(resume=full))
 
     # ── looking ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -305,6 +329,11 @@ class LiveDeployment:
     def place(self) -> tuple[Engine, DeploymentState]:
         """Returns the engine on the running loop, and this deployment's state in it."""
         engine = self.engine_here()
+        if engine.remote is not None and not engine.remote.joined:
+            raise ConfigurationError(
+                f"deployment {self.name!r} has its pools at {self._backend_name()}: open it first, `async with"
+                " deployment:`"
+            )
         if self._home is None or self._home.engine is not engine:
             self._home = self._new_home(engine)
         return engine, self._home
@@ -324,7 +353,8 @@ class LiveDeployment:
             raise ConfigurationError(
                 f"deployment {self.name!r} has runs on another event loop; use one deployment for each loop"
             )
-        core = Admission(max_overtakes=self._max_overtakes, describe=lambda owner: str(place_of(owner)))
+        made = Admission if self._shared_pools is None else RemoteAdmission
+        core = made(max_overtakes=self._max_overtakes, describe=lambda owner: str(place_of(owner)))
         self._engine = Engine(
             core,
             threads=self._threads,
@@ -333,14 +363,19 @@ class LiveDeployment:
             observers=self._observers,
             cancel_grace=self._cancel_grace,
         )
+        if isinstance(core, RemoteAdmission):
+            self._engine.remote = core.remote = Remote(self._engine)
         return self._engine
+
+    def _backend_name(self) -> str:
+        return "another place" if self._shared_pools is None else self._shared_pools.backend.name
 
     def _new_home(self, engine: Engine) -> DeploymentState:
         numbers = self._numbers
         return DeploymentState(
             self.name,
             engine=engine,
-            pools=LimitBook(engine.core, numbers.pools),
+            pools=LimitBook(engine.core, numbers.pools, external=engine.remote is not None),
             runs=RunBook(engine.core, numbers.runs),
             max_queued=numbers.max_queued,
         )

@@ -62,6 +62,7 @@ Validate: TypeAlias = Literal["graph", "always"]
 """What is checked against annotations: the inputs of graphs, or also what goes into ops and comes out of them."""
 
 Granularity: TypeAlias = Literal["op", "run"]
+OnLeaseLost: TypeAlias = Literal["cancel", "warn", "ignore"]
 """Who takes a slot of a pool: every op that names it, or each run once, from its admission to its end."""
 
 

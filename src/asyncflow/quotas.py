@@ -40,6 +40,7 @@ class Numbers:
                 pool.per_key,
                 pool.reentrant,
                 pool.granularity,
+                pool.on_lease_lost,
             )
             for name, pool in config.pools.limits.items()
         }

@@ -12,9 +12,12 @@ from asyncflow._executor.engine import Engine
 from asyncflow._executor.execution import Execution
 from asyncflow._executor.harvest import result_of, value_of
 from asyncflow._executor.identity import read_inputs, refuse_other, run_began, values_of
+from asyncflow._executor.joining import SharedPools, join, orders_of, shared_pools
 from asyncflow._executor.keeping import RunRecorder
 from asyncflow._executor.limiter import PoolLimiter
 from asyncflow._executor.overrides import put_instead
+from asyncflow._executor.remote import Remote
+from asyncflow._executor.remote_core import RemoteAdmission
 from asyncflow._executor.reusing import Past
 from asyncflow._executor.run_queue import THE_RUN
 from asyncflow._executor.run_state import RunState
@@ -39,14 +42,19 @@ __all__ = [
     "PoolLimiter",
     "Question",
     "Redrawing",
+    "Remote",
+    "RemoteAdmission",
     "RunRecorder",
     "RunState",
+    "SharedPools",
     "Shelf",
     "attempt_of",
     "cancel",
     "close_shelf",
     "close_shelves",
     "finish_all",
+    "join",
+    "orders_of",
     "outlasted",
     "pause",
     "put_instead",
@@ -58,6 +66,7 @@ __all__ = [
     "run_events",
     "same_store_run",
     "set_priority",
+    "shared_pools",
     "status_of",
     "stop_execution",
     "stored_keys",

@@ -14,9 +14,11 @@ from asyncflow._executor.current import CURRENT
 from asyncflow._executor.demands import refuse_impossible
 from asyncflow._executor.telling import tell_notices
 from asyncflow._limits import Claim
-from asyncflow.errors import DeadlockError, StalledError
+from asyncflow.errors import AsyncflowError, DeadlockError, LeaseLost, StalledError
 
 if TYPE_CHECKING:
+    from anyio import CancelScope
+
     from asyncflow._executor.deployment_state import DeploymentState
     from asyncflow._executor.engine import Engine
     from asyncflow.options import PoolNeeds
@@ -39,7 +41,7 @@ class Block:
         ConfigurationError: for a pool without a limit under `strict`.
     """
 
-    __slots__ = ("__weakref__", "claim", "engine", "home", "label", "waiter")
+    __slots__ = ("__weakref__", "claim", "engine", "home", "label", "lost", "scope", "waiter")
 
     def __init__(
         self,
@@ -55,6 +57,8 @@ class Block:
         self.engine = engine
         self.home = home
         self.label = label
+        self.scope: CancelScope | None = None
+        self.lost: LeaseLost | None = None
         self.waiter: asyncio.Future[None] = engine.loop.create_future()
         parent = enclosing_op(engine)
         held = frozenset[str]() if parent is None else parent.owner[0].run.pools
@@ -113,6 +117,19 @@ class Block:
         if not self.waiter.done():
             message = f"{self.label} can never have its slots: {' → '.join(chain)}"
             self.waiter.set_exception(DeadlockError(message, chain=chain))
+
+    def failed(self, engine: Engine, error: AsyncflowError) -> None:
+        """The other side will not give what it waits for."""
+        self._waits_no_more(engine)
+        engine.core.withdraw(self.claim)
+        if not self.waiter.done():
+            self.waiter.set_exception(error)
+
+    def lease_lost(self, error: LeaseLost) -> None:
+        """What it holds is its own no more: what is inside is cancelled, and raises the error."""
+        if self.lost is None and self.scope is not None:
+            self.lost = error
+            self.scope.cancel("a lease was lost")
 
     def given_up(self, engine: Engine, error: BaseException) -> None:
         """A defect ended the engine."""

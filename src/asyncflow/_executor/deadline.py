@@ -1,10 +1,10 @@
 """The time limit of one attempt: seconds from the start of its body, children included, waiting for limits not.
 
 When it is over the op is cancelled through the scope of its worker, so shielded clean-up is respected, and fails with
-`OpTimeout`. Precedence, decided once: done, then timed out, then cancelled. An op that ends in the same turn of the
-loop is done, which is why the cancellation comes two turns later; one whose run is stopped in that turn has timed out,
-one whose run was stopped before was cancelled. A thread cannot be stopped: its op keeps what it holds until the thread
-has ended, and a value that comes too late does not count.
+`OpTimeout`. Precedence, decided once: done, then timed out, then a lost lease, then cancelled. An op that ends in the
+same turn of the loop is done, which is why the cancellation comes two turns later; one whose run is stopped in that
+turn has timed out, one whose run was stopped before was cancelled. A thread cannot be stopped: its op keeps what it
+holds until the thread has ended, and a value that comes too late does not count.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from asyncflow._executor.ending import stop_execution
-from asyncflow.errors import OpTimeout
+from asyncflow.errors import LeaseLost, OpTimeout
 from asyncflow.events import StuckOp
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Deadline:
         self.claim = claim
         self.scope = scope
         self.final = False
-        self._error: OpTimeout | None = None
+        self._error: OpTimeout | LeaseLost | None = None
         self._handle: asyncio.TimerHandle | None = None
         self._due = False
         self._expired = False
@@ -80,7 +80,12 @@ class Deadline:
         if self._error is not None:
             self.expire(self._error)
 
-    def expire(self, error: OpTimeout) -> None:
+    def lose(self, error: LeaseLost) -> None:
+        """Something that the op holds is its own no more: as if its time were over, unless it is already."""
+        if not self._due:
+            self.expire(error)
+
+    def expire(self, error: OpTimeout | LeaseLost) -> None:
         """The time is over: the op is cancelled, or the children that its body left running are."""
         frame, _ = self.claim.owner
         self.close()
@@ -91,7 +96,7 @@ class Deadline:
             for child in tuple(frame.run.children.get(self.claim, ())):
                 stop_execution(self.engine, child)
         else:
-            self.scope.cancel("the op took longer than it may")
+            self.scope.cancel("the op took longer than it may, or lost a lease")
 
     def _report(self) -> None:
         """The op was cancelled and still runs: says where it stands."""

@@ -26,6 +26,7 @@ from asyncflow._executor.hooking import watch
 from asyncflow._executor.inline import evaluate
 from asyncflow._executor.keeping import RunRecorder, kind_of
 from asyncflow._executor.obeying import obey
+from asyncflow._executor.remote import Remote
 from asyncflow._executor.resuming import go_on, past_of
 from asyncflow._executor.run_retrying import run_tried_again
 from asyncflow._executor.run_state import RunState
@@ -75,6 +76,7 @@ class Engine:
         "places",
         "processes",
         "random",
+        "remote",
         "runs",
         "spawning",
         "stale",
@@ -111,6 +113,7 @@ class Engine:
         self.blocks: dict[Block, None] = {}
         self.parked: dict[Side, Flow] = {}
         self.buffers: dict[RunState, Limit] = {}
+        self.remote: Remote | None = None
         self.stale = False
         self.broken = False
         self.waking = 0
@@ -323,6 +326,8 @@ class Engine:
         for side in self.parked:
             side.reach()
         starts = self.core.admit(max(reading, self.core.now))  # user code that ran meanwhile may have had a round
+        if self.remote is not None:
+            self.remote.rounded(starts)
         if starts and (self.waiting_specially or self.buffers):
             starts = run_queue.admitted(self, starts, now)
         self.starts.extend(starts)

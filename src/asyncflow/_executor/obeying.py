@@ -1,4 +1,4 @@
-"""What the core decided beside grants is carried out: who can never start is told so."""
+"""What the core decided beside grants is carried out: who can never start is told so, and a backend is asked."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from asyncflow._executor.block import Block
 from asyncflow._executor.ending import settle
 from asyncflow._executor.outcome import node_failed
 from asyncflow._executor.telling import told_deadlock
-from asyncflow._limits import Deadlocked
+from asyncflow._limits import AskRemote, Deadlocked, DropTicket, ReturnRemote
 from asyncflow.errors import DeadlockError
 
 if TYPE_CHECKING:
@@ -20,6 +20,13 @@ def obey(engine: Engine, now: float) -> None:
     commands = list(engine.core.commands)
     engine.core.commands.clear()
     for command in commands:
+        if engine.remote is not None:
+            if isinstance(command, AskRemote):
+                engine.remote.ask(command.claim)
+            elif isinstance(command, DropTicket):
+                engine.remote.drop(command.claim)
+            elif isinstance(command, ReturnRemote):
+                engine.remote.give_back(command.claim)
         if isinstance(command, Deadlocked):
             owner = command.claim.owner
             if isinstance(owner, Block):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from asyncflow._executor.stepping import Suspended
     from asyncflow._executor.supply import Supply
     from asyncflow._limits import Claim, Party
-    from asyncflow.errors import ResourceError, RunRejected
+    from asyncflow.errors import AsyncflowError, ResourceError
 
 GRAPH_TAG: Final = "asyncflow/graph"
 """The run tag that every run carries: the name of its graph."""
@@ -121,7 +121,7 @@ class RunState:
         self.ghosts: list[Claim] = []
         self.grant: Claim | None = None
         self.waited: Mapping[str, int] = {}
-        self.rejection: RunRejected | None = None
+        self.rejection: AsyncflowError | None = None
         self.deadline: asyncio.TimerHandle | None = None
         self.queued_at = 0.0
         self.record: RunRecorder | None = None

@@ -17,6 +17,14 @@ def spawn(coroutine: Coroutine[Any, Any, None], *, name: str, context: Context |
     task.add_done_callback(_alive.discard)
 
 
+def spawned(coroutine: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
+    """Starts a task as `spawn` does, and returns it, for those who end it themselves."""
+    task = asyncio.get_running_loop().create_task(coroutine, name=name, context=Context())
+    _alive.add(task)
+    task.add_done_callback(_alive.discard)
+    return task
+
+
 def current_task() -> asyncio.Task[Any]:
     """Returns the task this runs in."""
     task = asyncio.current_task()

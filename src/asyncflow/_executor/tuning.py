@@ -52,7 +52,8 @@ class Redrawing:
         self._keyed = {
             name
             for name in {*home.pools.quotas.pools, *pools.pools}
-            if (home.pools.quotas.of(name).per_key is None) != (pools.of(name).per_key is None)
+            if not home.pools.external
+            and (home.pools.quotas.of(name).per_key is None) != (pools.of(name).per_key is None)
         }
         self.changes = Changes()
         self._pool_draft = home.pools.redraw(pools, self.changes)

@@ -21,7 +21,7 @@ from asyncflow._limits.limit import Limit
 from asyncflow._limits.proposal import Changes, NewLimit
 from asyncflow._limits.table import Draft, Find, LimitTable
 from asyncflow.errors import ConfigurationError, did_you_mean
-from asyncflow.options import PER_VALUE, Granularity, TagLimit
+from asyncflow.options import PER_VALUE, Granularity, OnLeaseLost, TagLimit
 
 L = TypeVar("L")
 
@@ -48,12 +48,14 @@ class PoolQuota:
         per_key: The slots of each of its keys.
         reentrant: Whether its holders lend to their children.
         granularity: Who takes a slot; None is what the deployment says.
+        on_lease_lost: What becomes of who holds it when a lease of it is lost.
     """
 
     limit: int | None | Follows = FOLLOWS
     per_key: int | None = None
     reentrant: bool = True
     granularity: Granularity | None = None
+    on_lease_lost: OnLeaseLost = "cancel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +96,15 @@ class PoolQuotas:
         """True for a pool about which nobody said anything, and no default holds."""
         return self.default_limit is None and self.of(pool).limit is FOLLOWS
 
-    def needs(self, pools: Iterable[tuple[str, int]], find: Find[L], *, prefix: str = "") -> Iterator[tuple[L, int]]:
-        """Yields what a pool option asks for: of each pool, and of its key where keys are limited."""
+    def needs(
+        self, pools: Iterable[tuple[str, int]], find: Find[L], *, prefix: str = "", keys: bool = False
+    ) -> Iterator[tuple[L, int]]:
+        """Yields what a pool option asks for: of each pool, and of its key where keys are limited, or `keys`."""
         for name, slots in pools:
             pool, _, key = name.partition(":")
             quota = self.of(pool)
             yield find(prefix + pool, self.capacity(pool), reentrant=quota.reentrant), slots
-            if key and quota.per_key is not None:
+            if key and (keys or quota.per_key is not None):
                 yield find(prefix + name, quota.per_key, named=False, reentrant=quota.reentrant), slots
 
     def with_limits(self, pools: Mapping[str, PoolQuota], **others: object) -> PoolQuotas:
@@ -126,13 +130,16 @@ class LimitBook:
         admission: Where the limits live.
         quotas: What was said about them.
         prefix: What the names of its limits begin with, where several books share one core.
+        external: True where a backend grants their units: then it judges the keys too, limited here or not.
     """
 
-    def __init__(self, admission: Admission, quotas: PoolQuotas | None = None, *, prefix: str = "") -> None:
+    def __init__(
+        self, admission: Admission, quotas: PoolQuotas | None = None, *, prefix: str = "", external: bool = False
+    ) -> None:
         self.quotas = PoolQuotas() if quotas is None else quotas
         self.notices: list[PoolNotice] = []
         self.prefix = prefix
-        self.table = LimitTable(admission)
+        self.table = LimitTable(admission, external=external)
         self._told: set[str] = set()
         for name in self.quotas.pools:
             self.pool(name)
@@ -161,7 +168,12 @@ class LimitBook:
         asked = [(name, slots) for name, slots in pools if name.partition(":")[0] not in held]
         for name, _ in asked:
             self._tell(name.partition(":")[0], held=held)
-        return list(self.quotas.needs(asked, self.table.find, prefix=self.prefix))
+        return list(self.quotas.needs(asked, self.table.find, prefix=self.prefix, keys=self.external))
+
+    @property
+    def external(self) -> bool:
+        """True where a backend grants the units."""
+        return self.table.external
 
     def run_pools(self, pools: Iterable[str]) -> frozenset[str]:
         """Returns those of some pools that a run takes as a whole."""
@@ -182,7 +194,7 @@ class LimitBook:
             quota = quotas.of(pool)
             if not colon:
                 draft.find(full, quotas.capacity(pool), reentrant=quota.reentrant)
-            elif quota.per_key is not None:
+            elif self.external or quota.per_key is not None:
                 draft.find(full, quota.per_key, named=False, reentrant=quota.reentrant)
         for pool in quotas.pools:
             draft.find(self.prefix + pool, quotas.capacity(pool), reentrant=quotas.of(pool).reentrant)

@@ -105,7 +105,9 @@ def enact(core: Admission, changes: Changes, twin: Twin | None = None) -> dict[N
     for step in changes.steps:
         match step:
             case NewLimit():
-                made[step] = core.limit(step.name, step.capacity, named=step.named, reentrant=step.reentrant)
+                made[step] = core.limit(
+                    step.name, step.capacity, named=step.named, reentrant=step.reentrant, external=step.external
+                )
             case Resize():
                 core.resize(here(step.limit), step.capacity)
             case Pause():

@@ -29,6 +29,7 @@ class NewLimit:
     capacity: int | None
     named: bool = True
     reentrant: bool = True
+    external: bool = False
 
 
 AnyLimit: TypeAlias = Limit | NewLimit
@@ -109,13 +110,15 @@ class Changes:
     def __init__(self) -> None:
         self.steps: list[Step] = []
 
-    def new_limit(self, name: str, capacity: int | None, *, named: bool = True, reentrant: bool = True) -> NewLimit:
+    def new_limit(
+        self, name: str, capacity: int | None, *, named: bool = True, reentrant: bool = True, external: bool = False
+    ) -> NewLimit:
         """Makes a limit; what is returned stands for it in later changes of this list.
 
         Raises:
             ConfigurationError: where the capacity is negative.
         """
-        new = NewLimit(name, check_capacity(name, capacity), named, reentrant)
+        new = NewLimit(name, check_capacity(name, capacity), named, reentrant, external)
         self.steps.append(new)
         return new
 

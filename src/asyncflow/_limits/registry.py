@@ -82,6 +82,10 @@ class Registry:
         if state.log is not None:
             state.log.limit_dropped(limit)
 
+    def external_limits(self) -> list[Limit]:
+        """Returns the limits whose units another side grants."""
+        return [limit for limit in self._state.limits if limit.external]
+
     def idle(self, limits: Iterable[Limit]) -> list[Limit]:
         """Returns those of `limits` that nobody holds and that are part of no demand somebody still has."""
         known = {limit for demand in tuple(self._demands.values()) for limit, _ in demand.needs}

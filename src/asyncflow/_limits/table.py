@@ -32,10 +32,12 @@ class LimitTable:
 
     Args:
         admission: Where they live.
+        external: True where another side grants their units.
     """
 
-    def __init__(self, admission: Admission) -> None:
+    def __init__(self, admission: Admission, *, external: bool = False) -> None:
         self._admission = admission
+        self.external = external
         self._limits: dict[str, Limit] = {}
         self._fine: dict[str, Limit] = {}
         self._sweep_at = _FEW
@@ -46,7 +48,7 @@ class LimitTable:
         if limit is None:
             if len(self._fine) >= self._sweep_at:
                 self._sweep()
-            limit = self._admission.limit(name, capacity, named=named, reentrant=reentrant)
+            limit = self._admission.limit(name, capacity, named=named, reentrant=reentrant, external=self.external)
             self.adopt(limit)
         return limit
 
@@ -92,7 +94,9 @@ class Draft:
         if drawn is None:
             known = self._table.known(name)
             if known is None:
-                drawn = self._changes.new_limit(name, capacity, named=named, reentrant=reentrant)
+                drawn = self._changes.new_limit(
+                    name, capacity, named=named, reentrant=reentrant, external=self._table.external
+                )
             else:
                 drawn = known
                 if known.capacity != capacity:
