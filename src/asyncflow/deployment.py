@@ -9,7 +9,7 @@ admission core decides for both.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import Context, Token, copy_context
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,6 @@ from asyncflow._limits import LimitBook, RunBook
 from asyncflow._store import Keeper, store_of
 from asyncflow.concurrency import ConcurrencyConfig
 from asyncflow.errors import ConfigurationError, ResourceError
-from asyncflow.history import KeptRuns
 from asyncflow.hooks import Hooks, check_hooks
 from asyncflow.ids import check_name
 from asyncflow.open_deployments import OPEN, open_on
@@ -31,12 +30,13 @@ from asyncflow.options import Validate, check_flag, check_validate
 from asyncflow.pools import PoolBackend
 from asyncflow.quotas import Numbers
 from asyncflow.runnable import Submittable
+from asyncflow.supplied_deployment import SuppliedDeployment
 
 R = TypeVar("R")
 T = TypeVar("T")
 
 
-class Deployment(KeptRuns):
+class Deployment(SuppliedDeployment):
     """Limits that all its runs share, and the queue in which they wait.
 
     Args:
@@ -217,47 +217,6 @@ class Deployment(KeptRuns):
     def _includes(self, home: DeploymentState) -> bool:
         del home  # its branches' too
         return True
-
-    # ── resources ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-    @contextlib.contextmanager
-    def override(
-        self, provider: Callable[[], AsyncIterator[T]], fake: Callable[[], AsyncIterator[T]] | T
-    ) -> Generator[None]:
-        """Puts something else in the place of a resource, for tests: `with deployment.override(http, fake_http):`.
-
-        It holds for the runs that are submitted inside the block, wherever the provider is used, by other providers
-        too. A resource that uses an overridden one is another instance than without; of a deployment's own, each block
-        opens new ones, which are closed with the deployment. What ops take of pools does not change.
-
-        Args:
-            provider: The provider, as in `use(provider)`.
-            fake: Another provider, or the very object to give.
-
-        Raises:
-            ConfigurationError: for something that is no provider, or needs itself.
-        """
-        entry = (provider, executor.put_instead(provider, fake, self.overrides))
-        self._overriding.append(entry)
-        self._overrides = dict(self._overriding)
-        try:
-            yield
-        finally:
-            self._overriding.remove(entry)
-            self._overrides = dict(self._overriding)
-
-    @property
-    def overrides(self) -> Overrides:
-        """What stands in for which provider in new runs."""
-        return self._overrides
-
-    def provide(self, home: DeploymentState) -> None:
-        """Says what the resources of the next run are, and whether its values are judged. Doors use it."""
-        home.judges = self._judges
-        home.hooks = self._hooks
-        home.overrides = self.overrides
-        if home.shelf is None and self.is_open:
-            home.shelf = Shelf(home.engine, run=None, context=self._context)
 
     def _take_shelves(self, engine: Engine) -> list[Shelf]:
         """Returns what has the resources of this deployment and its branches; new runs get new ones."""

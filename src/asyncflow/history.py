@@ -16,11 +16,11 @@ from asyncflow._plan import Plan
 from asyncflow._store import Keeper, Kept, Line, OpFilter, RunFilter, UnfitError, codec_of
 from asyncflow.done import Done
 from asyncflow.errors import ConfigurationError, InputError
-from asyncflow.live_deployment import LiveDeployment
 from asyncflow.records import OpRecord, RunRecord
 from asyncflow.results import OpStatus, RunStatus
 from asyncflow.run import Run
 from asyncflow.runnable import Submittable
+from asyncflow.tunable_deployment import TunableDeployment
 
 R = TypeVar("R")
 S = TypeVar("S", RunStatus, OpStatus)
@@ -29,7 +29,7 @@ MOST: Final = 10_000
 """Records on one page."""
 
 
-class KeptRuns(LiveDeployment):
+class KeptRuns(TunableDeployment):
     """What `Deployment` and its branches have in common as far as a store is concerned."""
 
     _keeper: Keeper | None = None

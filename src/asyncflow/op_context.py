@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncflow._executor import attempt_of, release_early
 from asyncflow._observers import logger
-from asyncflow.errors import ConfigurationError
+from asyncflow.errors import ConfigurationError, LeaseLost
 from asyncflow.events import OpEmitted, OpProgress
 from asyncflow.ids import check_name
 from asyncflow.options import check_pool_name
@@ -17,8 +17,50 @@ from asyncflow.options import check_pool_name
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
-    from asyncflow._executor import Engine, Execution, RunState
+    from asyncflow._executor import Engine, Execution, Remote, RunState, Ticket
     from asyncflow._limits import Claim
+
+
+class Lease:
+    """What this process holds of a pool that a backend counts, on behalf of the op that runs here.
+
+    A lease is not a lock: a process that was frozen may find that it ended long ago. Where something outside must never
+    see two holders, give it the `fence`, and let it refuse a smaller one than it has seen.
+
+    Attributes:
+        pool: The pool.
+        fence: A number that grows with every grant of the pool, in all processes.
+    """
+
+    __slots__ = ("_remote", "_ticket", "fence", "pool")
+
+    def __init__(self, remote: Remote, ticket: Ticket, pool: str) -> None:
+        self._remote = remote
+        self._ticket = ticket
+        self.pool = pool
+        self.fence = ticket.fences[pool]
+
+    def remaining(self) -> float:
+        """Returns for how many seconds it holds if nothing is heard of the backend any more; 0 once it is lost."""
+        return 0.0 if self._ticket.lost is not None else self._remote.agent.remaining()
+
+    async def check(self) -> None:
+        """Asks the backend whether it still holds: one round trip.
+
+        Raises:
+            LeaseLost: It does not.
+            PoolBackendUnavailable: The backend does not answer.
+        """
+        held = self._ticket.lost is None and await self._remote.agent.check(self._ticket.id)
+        if not held:
+            raise LeaseLost(
+                f"the lease on pool {self.pool!r} (fence {self.fence}) is lost: {self._ticket.why or 'it ended'}",
+                pool=self.pool,
+                fence=self.fence,
+            )
+
+    def __repr__(self) -> str:
+        return f"<lease on {self.pool} fence={self.fence}{'' if self._ticket.lost is None else ' lost'}>"
 
 
 class OpContext:
@@ -66,6 +108,20 @@ class OpContext:
             bound: FilteringBoundLogger = logger().bind(**about)
             self._log = bound
         return self._log
+
+    @property
+    def leases(self) -> Mapping[str, Lease]:
+        """What this op holds of pools that a backend counts, by pool; empty where pools are this process's own."""
+        remote = self._engine.remote
+        if remote is None:
+            return MappingProxyType({})
+        prefix = self._run.home.pools.prefix
+        found = {
+            pool.removeprefix(prefix): Lease(remote, ticket, pool)
+            for ticket in remote.tickets_of(self._claim)
+            for pool in ticket.parts
+        }
+        return MappingProxyType(found)
 
     def progress(self, done: float, total: float | None = None) -> None:
         """Tells how far the op is, as the event `OpProgress`. On threads too.

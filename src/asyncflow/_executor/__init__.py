@@ -25,6 +25,7 @@ from asyncflow._executor.shelf import Shelf, close_shelf, close_shelves
 from asyncflow._executor.stored import Question, same_store_run, stored_keys, stored_run
 from asyncflow._executor.supply import NO_OVERRIDES, Overrides
 from asyncflow._executor.telling import run_events
+from asyncflow._executor.ticket import Ticket
 from asyncflow._executor.trial import attempt_of
 from asyncflow._executor.tuning import Redrawing, pause, set_priority, tell_unknown_pool, tune_run
 from asyncflow._store import outlasted
@@ -48,6 +49,7 @@ __all__ = [
     "RunState",
     "SharedPools",
     "Shelf",
+    "Ticket",
     "attempt_of",
     "cancel",
     "close_shelf",

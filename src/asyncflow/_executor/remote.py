@@ -139,6 +139,8 @@ class Remote:
             for pool in pools_of([limit for limit, _ in one.demand.remote]):
                 ticket.parts.setdefault(pool, {})[one] = None
                 self._hold(one, ticket)
+        if ticket.lost is not None:
+            self._lapse(ticket, ticket.why)
 
     def _hold(self, claim: CoreClaim, ticket: Ticket) -> None:
         held = self._of.setdefault(claim, [])
@@ -254,11 +256,13 @@ class Remote:
         if self._asked.pop(ticket.claim, None) is not None:
             fail_waiting(engine, ticket.claim, LeaseLost(f"the place in line was lost: {why}"))
             return
-        if self._granted.pop(ticket.claim, None) is not None:
-            engine.core.external_refused(ticket.claim)  # it has not begun: it asks again
-            self._stir()
-            return
-        for pool, holders in ticket.parts.items():
+        self._lapse(ticket, why)
+
+    def _lapse(self, ticket: Ticket, why: str) -> None:
+        """Tells those who have what a ticket gave; one that nobody has begun by yet is told when somebody does."""
+        engine = self.engine
+        ticket.why = why
+        for pool, holders in tuple(ticket.parts.items()):
             for claim in tuple(holders):
                 run, op = _who(claim)
                 engine.observers.warn(LeaseLapsed(engine.clock(), pool, run, op, ticket.fences.get(pool, 0), why))
@@ -267,27 +271,28 @@ class Remote:
     def used(self, usage: Sequence[Usage]) -> None:
         """What pools give now."""
         for one in usage:
-            self._mirror(one.pool, None, one.limit, paused=one.paused)
+            self._mirror(one.pool, one.limit)
 
     def viewed(self, pools: Sequence[PoolView]) -> None:
         """All pools as they are now."""
         for view in pools:
-            self._mirror(view.pool, view.quota.per_key, view.quota.limit, paused=view.paused, keys=True)
+            self._mirror(view.pool, view.quota.limit)
+            self._mirror(view.pool, view.quota.per_key, keys=True)
 
-    def _mirror(self, pool: str, per_key: int | None, limit: int | None, *, paused: bool, keys: bool = False) -> None:
-        """Gives the core's limits the numbers that the backend goes by; one that gives nothing is paused here."""
+    def _mirror(self, pool: str, capacity: int | None, *, keys: bool = False) -> None:
+        """Gives the core's limits the numbers that the backend goes by: how much may be asked for at once.
+
+        What gives nothing for now, or less than somebody waits for, is not shown here: the first of those who wait has
+        to stand in line there, to be granted in the moment in which that changes.
+        """
         core = self.engine.core
-        for one in tuple(core.external_limits()):
+        for one in core.external_limits():
             name, key = place_of(one)
-            if name != pool or (key is not None and not keys):
+            if name != pool or keys != (key is not None) or capacity == 0:
                 continue
-            capacity = limit if key is None else per_key
-            stop = (paused and key is None) or capacity == 0
-            if stop != one.paused:
-                (core.pause if stop else core.resume)(one)
-                self._stir()
-            if capacity not in {0, one.capacity}:
-                core.resize(one, capacity)
+            room = None if capacity is None else max([capacity, *[claim.asked.amount(one) for claim in self._asked]])
+            if one.capacity != room:
+                core.resize(one, room)
                 self._stir()
 
     def away(self, away: Away) -> None:

@@ -27,6 +27,7 @@ class Ticket:
         parts: By pool, the claims that have it: the one that started by it, and those to whom it lent units that they
             still had when it ended.
         lost: The loop's time at which its lease was lost.
+        why: How.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Ticket:
     fences: dict[str, int] = field(default_factory=dict[str, int])
     parts: dict[str, dict[Claim, None]] = field(default_factory=dict[str, dict[Claim, None]])
     lost: float | None = None
+    why: str = ""
 
 
 def needs_of(demand: Demand) -> tuple[Need, ...]:

@@ -146,7 +146,7 @@ class Agent:
         grant = await self.backend.open(self.session, self.pools)
         self._renewed = before
         self._in_jeopardy = False
-        self.desk.begin()
+        self.desk.begin(self.session.id)
         if self.backend.capabilities.cross_process:
             self._heartbeat = Heartbeat(
                 self.backend.twin(), self.session.id, ttl=self.rhythm.ttl, told=self._beat_from_thread

@@ -40,7 +40,7 @@ class Desk:
         self._out = Outbox()
         self._asked: dict[str, _Asked] = {}
         self._held: dict[str, None] = {}
-        self._generation = 0
+        self._session = ""
 
     def __repr__(self) -> str:
         return f"<desk held={len(self._held)} waiting={len(self._asked)}>"
@@ -157,9 +157,9 @@ class Desk:
         if held:
             self._listener.lost(held, why)
 
-    def begin(self) -> None:
+    def begin(self, session: str) -> None:
         """Another session is open: asks in it for all that waits, with its age."""
-        self._generation += 1
+        self._session = session
         self._out.clear()
         now = self._clock()
         for asked in self._asked.values():
@@ -179,10 +179,10 @@ class Desk:
         self._out.claims[wire] = replace(claim, ticket=wire)
 
     def _wire(self, ticket: str) -> str:
-        """Returns what a ticket is called in this session."""
-        return f"{ticket}~{self._generation}"
+        """Returns what a ticket is called in this session, and nowhere else."""
+        return f"{self._session}.{ticket}"
 
     def _ours(self, wire: str) -> str:
         """Returns which ticket that is; an empty text for one of another session."""
-        ticket, _, generation = wire.rpartition("~")
-        return ticket if generation == str(self._generation) else ""
+        session, _, ticket = wire.partition(".")
+        return ticket if session == self._session else ""

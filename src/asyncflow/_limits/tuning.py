@@ -141,8 +141,6 @@ class Tuning(Registry):
         """The other side refused: the claim loses its earmark and may be asked for again."""
         state = self._state
         waiter = claim if claim.ghost is None else claim.ghost.run
-        if claim in state.earmarks.grants:
-            state.earmarks.grants.remove(claim)
         if claim.state is WAITING and waiter.role is not None and waiter.role.earmark is not None:
             state.earmarks.drop(waiter)
             stand_again(state, waiter)

@@ -13,11 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from asyncflow.errors import BadRequest
-
-MOST: Final = 2**31 - 1
-"""The largest amount, limit or priority."""
-
-LONGEST_NAME: Final = 1024
+from asyncflow.pools.bounds import MOST, check_limit, check_name, check_text
 
 MAX_NEEDS: Final = 64
 """How many pools one claim may name."""
@@ -55,8 +51,8 @@ class Quota:
 
     def __post_init__(self) -> None:
         """Refuses what is no limit."""
-        _check_limit(self.limit, "limit")
-        _check_limit(self.per_key, "per_key")
+        check_limit(self.limit, "limit")
+        check_limit(self.per_key, "per_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +95,7 @@ class SessionSpec:
         check_name(self.namespace, "a namespace")
         check_text(self.host, "the host")
         check_text(self.label, "the label")
-        _check_limit(self.default_limit, "default_limit")
+        check_limit(self.default_limit, "default_limit")
         if not (math.isfinite(self.ttl) and 0 < self.ttl <= 86_400):
             raise BadRequest(f"the ttl of a session is {self.ttl!r} seconds; it must be above 0 and at most a day")
 
@@ -367,38 +363,6 @@ class Snapshot:
     pools: tuple[PoolView, ...] = ()
     tickets: tuple[TicketView, ...] = ()
     next: int | None = None
-
-
-def check_name(name: str, what: str, *, empty: bool = False) -> None:
-    """Refuses a name that not every backend could keep as it is.
-
-    Raises:
-        BadRequest: naming `what`.
-    """
-    if not name and not empty:
-        raise BadRequest(f"{what} has an empty name")
-    check_text(name, what)
-
-
-def check_text(text: str, what: str) -> None:
-    """Refuses text that not every backend could keep as it is.
-
-    Raises:
-        BadRequest: naming `what`.
-    """
-    if len(text) > LONGEST_NAME:
-        raise BadRequest(f"{what} has {len(text)} characters, beginning {text[:40]!r}; {LONGEST_NAME} are possible")
-    if "\0" in text:
-        raise BadRequest(f"{what} {text!r:.80} has a NUL character, which PostgreSQL cannot keep; leave it out")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise BadRequest(f"{what} {text!r:.80} has half of a surrogate pair; give text that UTF-8 can write") from None
-
-
-def _check_limit(limit: int | None, what: str) -> None:
-    if limit is not None and (type(limit) is not int or not 0 <= limit <= MOST):
-        raise BadRequest(f"{what} {limit!r}: must be None (unlimited) or a whole number from 0 (paused) to {MOST}")
 
 
 def _place(need: Need) -> tuple[bytes, int, bytes]:
