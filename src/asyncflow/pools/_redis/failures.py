@@ -1,4 +1,4 @@
-"""What an error of the driver or an answer of the server means. No text of a driver leaves unread: it may name secrets."""
+"""What an error of the driver or an answer of the server means. Texts are cleaned first: they may name secrets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ REFUSED: Final = {
 }
 
 AWAY: Final = {
-    "READONLY": "the server is a replica that takes no writes: a fail-over is under way, or the address is of a replica",
+    "READONLY": "the server is a replica and takes no writes: a fail-over is under way, or the address is a replica's",
     "LOADING": "the server is loading its data",
     "MASTERDOWN": "the server is a replica that has lost its primary",
     "CLUSTERDOWN": "the cluster is down",
@@ -50,6 +50,17 @@ AWAY: Final = {
     "NOREPLICAS": "the server takes no writes, since it has too few replicas",
     "UNBLOCKED": "the server changed its role",
 }
+
+WORDS: Final[tuple[tuple[str, type[PoolBackendError], str], ...]] = (
+    ("without any password configured", BadRequest, "the server has no password, and one was given"),
+    ("WRONGTYPE", SchemaMismatch, "a key that begins with 'asyncflow:' is not ours; use another database"),
+    ("DB index is out of range", BadRequest, "the server has no such database"),
+    ("SELECT is not allowed", BadRequest, "a cluster has no numbered databases; leave the number out"),
+    ("unknown command", BadRequest, "the server is too old; Redis 6.2, or any Valkey, will do"),
+    ("user_script", BackendCorrupt, "what is kept there cannot be read"),
+    ("unning script", BackendCorrupt, "what is kept there cannot be read"),
+)
+"""What is told by words inside an answer, by older servers inside the error of a script."""
 
 _OURS: Final = re.compile(r"ASYNCFLOW (\w+) (.*?)(?: script: |$)")
 
@@ -69,20 +80,13 @@ def failure(place: Place, error: BaseException) -> PoolBackendError:
     code = code_of(error)
     if (ours := _OURS.search(text)) is not None:
         return _told(place, ours.group(1), ours.group(2))
-    if "AUTH" in text and "without any password configured" in text:
-        return BadRequest(f"{place.name}: the server has no password, and one was given")
+    for words, kind, meaning in WORDS:
+        if words in text:
+            return kind(f"{place.name}: {meaning} ({text})")
     if code in REFUSED:
         return BadRequest(f"{place.name}: {REFUSED[code]}")
     if code in AWAY:
         return PoolBackendUnavailable(f"{place.name}: {AWAY[code]}")
-    if code == "WRONGTYPE" or "WRONGTYPE" in text:
-        return SchemaMismatch(f"{place.name}: a key that begins with 'asyncflow:' is not ours; use another database")
-    if "DB index is out of range" in text or "SELECT is not allowed" in text:
-        return BadRequest(f"{place.name}: the server has no such database")
-    if "unknown command" in text.lower() or "unknown subcommand" in text.lower():
-        return BadRequest(f"{place.name}: the server does not know what Redis 6.2 knows ({text})")
-    if "user_script" in text or "Error running script" in text:
-        return BackendCorrupt(f"{place.name}: what is kept there cannot be read ({text})")
     if (insecure := _tls(error)) is not None:
         return BadRequest(f"{place.name}: {insecure}")
     if isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutError":
@@ -99,8 +103,8 @@ def _told(place: Place, kind: str, text: str) -> PoolBackendError:
         )
     if kind == "SCHEMA":
         return SchemaMismatch(
-            f"{place.name} keeps pools of {text!r:.60}; this asyncflow reads version {SCHEMA_VERSION}. Use the asyncflow"
-            " that wrote them, or delete the keys 'asyncflow:*' while nobody runs"
+            f"{place.name} keeps pools of {text!r:.60}; this asyncflow reads version {SCHEMA_VERSION}. Use the"
+            " asyncflow that wrote them, or delete the keys 'asyncflow:*' while nobody runs"
         )
     return BackendCorrupt(f"{place.name}: {text:.200}; delete the keys of the namespace while nobody runs")
 

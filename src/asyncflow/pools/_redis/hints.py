@@ -1,4 +1,4 @@
-"""The connection that hears of grants: hints by subscription, a slow poll as a net, and a new connection when it breaks."""
+"""The connection that hears of grants: a subscription, a slow poll as a net, a new connection when it breaks."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def _subscribe(link: Link, channel: str) -> None:
         async with asyncio.timeout(link.command_timeout):
             await connection.send_command("SUBSCRIBE", channel)
             await connection.read_response()
-    except Exception as error:  # noqa: BLE001 — drivers raise what they like; it is named here
+    except Exception as error:
         await link.drop()
         if isinstance(error, (BadRequest, ConfigurationError)):
             raise
@@ -84,7 +84,7 @@ async def _silent(link: Link, interval: float) -> bool:
                 message = await connection.read_response(timeout=link.command_timeout)
                 if message is None or not _is_hint(message):
                     return message is None
-    except Exception as error:  # noqa: BLE001 — as above
+    except Exception as error:  # noqa: BLE001 — drivers raise what they like; it is named here
         raise failure(link.place, error) from None
     return False
 

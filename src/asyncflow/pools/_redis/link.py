@@ -46,7 +46,7 @@ class Link:
         while True:
             try:
                 return await self._script(keys, args)
-            except Exception as error:  # noqa: BLE001 — drivers raise what they like; it is named here
+            except Exception as error:
                 if isinstance(error, PoolBackendError):
                     raise
                 code = code_of(error)

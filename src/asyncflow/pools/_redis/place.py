@@ -31,7 +31,7 @@ class Connection(Protocol):
     async def connect(self) -> None:
         """Connects, and identifies itself."""
 
-    async def disconnect(self, nowait: bool = False) -> None:  # noqa: FBT001, FBT002 — the driver's
+    async def disconnect(self, nowait: bool = False) -> None:
         """Closes the socket."""
 
     async def send_command(self, *args: str | bytes | float) -> None:
@@ -83,13 +83,11 @@ class Place:
             ConfigurationError: The driver is missing, or does not take the URL.
         """
         try:
-            from redis.asyncio import ConnectionPool
-            from redis.asyncio.retry import Retry
-            from redis.backoff import NoBackoff
+            from redis.asyncio import ConnectionPool  # noqa: PLC0415 — a driver
+            from redis.asyncio.retry import Retry  # noqa: PLC0415 — a driver
+            from redis.backoff import NoBackoff  # noqa: PLC0415 — a driver
         except ImportError:
-            raise ConfigurationError(
-                f"{self.name} needs the driver: pip install 'asyncflow-executor[redis]'"
-            ) from None
+            raise ConfigurationError(f"{self.name} needs the driver: pip install 'asyncflow-executor[redis]'") from None
         options: dict[str, object] = {
             "protocol": 2,
             "lib_name": None,
