@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Final
 
-from asyncflow.errors import BadRequest, ConfigurationError, PoolBackendUnavailable
+from asyncflow.errors import AsyncflowError, PoolBackendUnavailable
 from asyncflow.pools._redis.failures import failure
 from asyncflow.pools._redis.link import Link
 from asyncflow.pools.watching import varied
@@ -68,7 +68,7 @@ async def _subscribe(link: Link, channel: str) -> None:
             await connection.read_response()
     except Exception as error:
         await link.drop()
-        if isinstance(error, (BadRequest, ConfigurationError)):
+        if isinstance(error, AsyncflowError):
             raise
         raise failure(link.place, error) from None
 

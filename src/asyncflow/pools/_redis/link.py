@@ -6,7 +6,7 @@ import asyncio
 import re
 from typing import Final
 
-from asyncflow.errors import PoolBackendError
+from asyncflow.errors import AsyncflowError
 from asyncflow.pools._redis.failures import code_of, failure
 from asyncflow.pools._redis.place import Connection, Place
 from asyncflow.pools._redis.script import digest, source
@@ -41,13 +41,14 @@ class Link:
 
         Raises:
             PoolBackendError: what became of it.
+            ConfigurationError: The driver is missing.
         """
         hops = 0
         while True:
             try:
                 return await self._script(keys, args)
             except Exception as error:
-                if isinstance(error, PoolBackendError):
+                if isinstance(error, AsyncflowError):
                     raise
                 code = code_of(error)
                 moved = _moved_to(error) if code == "MOVED" and hops < HOPS else None

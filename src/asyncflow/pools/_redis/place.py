@@ -90,8 +90,6 @@ class Place:
             raise ConfigurationError(f"{self.name} needs the driver: pip install 'asyncflow-executor[redis]'") from None
         options: dict[str, object] = {
             "protocol": 2,
-            "lib_name": None,
-            "lib_version": None,
             "socket_timeout": None,
             "socket_connect_timeout": connect_timeout,
             "retry": Retry(NoBackoff(), 0),
