@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from pathlib import Path
 
 import pytest
 
 from asyncflow.pools import RedisPools
-from tests.pools.redis.server import Server
+from tests.pools.redis.server import Launch, Server
 
 
 @pytest.fixture(scope="session")
@@ -20,15 +20,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Server, None, 
 
 
 @pytest.fixture
-def launch(tmp_path: Path) -> Generator[Callable[..., Server], None, None]:
+def launch(tmp_path: Path) -> Generator[Launch, None, None]:
     """Makes servers with options, for one test."""
     made: list[Server] = []
 
-    def make(*options: str) -> Server:
+    async def make(*options: str) -> Server:
         folder = tmp_path / f"server{len(made)}"
         folder.mkdir()
         made.append(Server(folder, *options))
-        return made[-1].start()
+        return await made[-1].started()
 
     yield make
     for one in made:

