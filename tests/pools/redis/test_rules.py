@@ -184,7 +184,7 @@ async def test_the_default_limit_is_explicit_or_the_latest_session_s(pools: Redi
 
 
 async def test_a_wide_ticket_that_was_passed_64_times_gathers(pools: RedisPools, namespace: str) -> None:
-    """Two units for one ticket, beside a stream of small ones that never leaves both free: it gathers, and is served."""
+    """Two units for one ticket, beside small ones that never leave both free: it gathers, and is served."""
     me = await opened(pools, namespace, ("a", Quota(2)))
     await pools.exchange(me, Batch(claims=(claim("n0"), claim("n1"))))
     await pools.exchange(me, Batch(seen=("n0", "n1"), claims=(claim("wide", Need("a", 2)),)))

@@ -102,7 +102,7 @@ local function pool_views()
   return list
 end
 
-local _, session_row = reader(SESSIONS, 'a session')
+local _, session_row = reader(SESSIONS, 'a session', 'string')
 
 local function ticket_view(row)
   local session, expires = session_row(row.session), tonumber(call('ZSCORE', EXPIRY, row.session) or 0)

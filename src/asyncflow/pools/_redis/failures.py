@@ -51,8 +51,10 @@ AWAY: Final = {
     "UNBLOCKED": "the server changed its role",
 }
 
+UNPROTECTED: Final = "without any password configured"
+
 WORDS: Final[tuple[tuple[str, type[PoolBackendError], str], ...]] = (
-    ("without any password configured", BadRequest, "the server has no password, and one was given"),
+    (UNPROTECTED, BadRequest, "the server has no password, and one was given"),
     ("WRONGTYPE", SchemaMismatch, "a key that begins with 'asyncflow:' is not ours; use another database"),
     ("DB index is out of range", BadRequest, "the server has no such database"),
     ("SELECT is not allowed", BadRequest, "a cluster has no numbered databases; leave the number out"),
@@ -64,9 +66,14 @@ WORDS: Final[tuple[tuple[str, type[PoolBackendError], str], ...]] = (
 
 _OURS: Final = re.compile(r"ASYNCFLOW (\w+) (.*?)(?: script: |$)")
 
+_INSIDE: Final = re.compile(rf"@user_script: ?\d+: -?({'|'.join((*AWAY, *REFUSED))})\b")
+"""How older servers tell what a command of a script was answered."""
+
 
 def code_of(error: BaseException) -> str:
     """Returns the first word of what the server answered."""
+    if "Authentication required" in str(error):
+        return "NOAUTH"
     for kind in type(error).__mro__:
         if kind.__name__ in CODES:
             return CODES[kind.__name__]
@@ -77,16 +84,16 @@ def code_of(error: BaseException) -> str:
 def failure(place: Place, error: BaseException) -> PoolBackendError:
     """Returns what to raise, `from None`, for what the driver raised."""
     text = place.clean(str(error))
-    code = code_of(error)
+    code = inside.group(1) if (inside := _INSIDE.search(text)) is not None else code_of(error)
     if (ours := _OURS.search(text)) is not None:
         return _told(place, ours.group(1), ours.group(2))
-    for words, kind, meaning in WORDS:
-        if words in text:
-            return kind(f"{place.name}: {meaning} ({text})")
-    if code in REFUSED:
+    if code in REFUSED and UNPROTECTED not in text:
         return BadRequest(f"{place.name}: {REFUSED[code]}")
     if code in AWAY:
         return PoolBackendUnavailable(f"{place.name}: {AWAY[code]}")
+    for words, kind, meaning in WORDS:
+        if words in text:
+            return kind(f"{place.name}: {meaning} ({text})")
     if (insecure := _tls(error)) is not None:
         return BadRequest(f"{place.name}: {insecure}")
     if isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutError":

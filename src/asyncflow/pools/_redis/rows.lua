@@ -35,9 +35,9 @@ local function fail(kind, text)
   error('ASYNCFLOW ' .. kind .. ' ' .. text, 0)
 end
 
-local function unpacked(blob, what)
+local function unpacked(blob, what, first_field)
   local ok, row = pcall(cmsgpack.unpack, blob)
-  if not ok or type(row) ~= 'table' then
+  if not ok or type(row) ~= 'table' or (first_field and type(row[1]) ~= first_field) then
     fail('CORRUPT', what .. ' cannot be read')
   end
   return row
@@ -59,13 +59,13 @@ local function plain(value)
 end
 
 -- A reader of a hash of packed rows that reads each row once; false where there is none.
-local function reader(key, what)
+local function reader(key, what, first_field)
   local read = {}
   return read, function(name)
     local row = read[name]
     if row == nil then
       local blob = call('HGET', key, name)
-      row = blob and unpacked(blob, what) or false
+      row = blob and unpacked(blob, what, first_field) or false
       read[name] = row
     end
     return row
@@ -95,7 +95,7 @@ end
 -- Pools: {fence, paused, explicit, defined, defined by}; a quota is {limit, per key}, false is unlimited ------------
 
 local FENCE, PAUSED, EXPLICIT, DEFINED, DEFINED_BY = 1, 2, 3, 4, 5
-local pool_rows, pool_row = reader(POOLS, 'a pool')
+local pool_rows, pool_row = reader(POOLS, 'a pool', 'number')
 
 local function put_pool(name, row)
   pool_rows[name] = row
@@ -263,10 +263,13 @@ local function ticket_row(name)
     local blob = call('HGET', TICKETS, name)
     row = false
     if blob then
-      local packed = unpacked(blob, 'a ticket')
+      local packed = unpacked(blob, 'a ticket', 'string')
       row = {}
       for place, field in ipairs(FIELDS) do
         row[field] = packed[place]
+      end
+      if row.ticket ~= name or type(row.needs) ~= 'table' or type(row.fences) ~= 'table' then
+        fail('CORRUPT', 'a ticket cannot be read')
       end
     end
     ticket_rows[name] = row
