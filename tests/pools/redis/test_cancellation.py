@@ -86,7 +86,7 @@ async def checked(pools: RedisPools, me: str, namespace: str, number: int) -> No
 
 
 async def test_a_call_cancelled_anywhere_happened_or_not(server: Server, namespace: str, seed: int) -> None:
-    """Given calls cancelled after a random number of turns of the loop, repeated they are done once, and all is read."""
+    """Given calls cancelled after a random number of turns of the loop, repeated they are done once."""
     random, pools, me = Random(seed), RedisPools(server.url), f"s{namespace}"
     await pools.open(SessionSpec(me, namespace, ttl=600.0), [PoolSpec("a", Quota(1)), PoolSpec("b", Quota(2))])
     cancelled = 0

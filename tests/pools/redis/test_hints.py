@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 import pytest
 import redis.asyncio
 
+from asyncflow.errors import PoolBackendUnavailable
 from asyncflow.pools import Batch, Claim, Need, PoolSpec, Quota, RedisPools, Release, SessionSpec
 from asyncflow.pools._redis.script import channel
 from tests.pools.redis.server import Launch, Server
@@ -116,7 +117,9 @@ async def test_a_broken_subscription_is_made_again(server: Server, namespace: st
 async def test_a_dead_subscription_is_noticed_in_the_rhythm_of_polls(server: Server, namespace: str) -> None:
     """Given a connection that has gone silent, hints come by the poll; unanswered pings lead to a new subscription."""
     async with cut(server) as way:
-        pools = RedisPools(f"redis://127.0.0.1:{way.port}", poll_interval=0.05, command_timeout=0.2)
+        pools = RedisPools(
+            f"redis://127.0.0.1:{way.port}", poll_interval=0.05, connect_timeout=0.2, command_timeout=0.2
+        )
         _, waiter = await two_sessions(pools, namespace)
         hints = pools.watch(waiter)
         await hint(hints)
@@ -150,6 +153,8 @@ async def test_a_watcher_outlives_a_restart(launch: Launch) -> None:
     for _ in range(3):
         await hint(hints)
     await server.started()
+    with pytest.raises(PoolBackendUnavailable):  # its connection died with the server; the next call makes another
+        await pools.exchange(holder, Batch())
     await pools.exchange(holder, Batch(releases=(Release("h"),)))
     await hint(hints)
     assert (await pools.exchange(waiter, Batch())).grants
