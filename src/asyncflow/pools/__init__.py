@@ -5,6 +5,7 @@
 - `wire`: messages as JSON, for backends whose rules run in the server
 - `rows`, `exchange`, `grants`: the rules in Python, over rows that a backend keeps in its own way
 - `memory`, `sqlite`: the backends that use them
+- `redis`: the same rules as a script in the server
 """
 
 from asyncflow.pools.address import backend_of
@@ -31,6 +32,7 @@ from asyncflow.pools.messages import (
     Usage,
 )
 from asyncflow.pools.protocol import PoolBackend
+from asyncflow.pools.redis import RedisPools
 from asyncflow.pools.sqlite import SQLitePools
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "PoolSpec",
     "PoolView",
     "Quota",
+    "RedisPools",
     "Refusal",
     "Release",
     "Reply",

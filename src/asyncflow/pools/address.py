@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from asyncflow.errors import ConfigurationError, did_you_mean
 from asyncflow.pools.protocol import PoolBackend
+from asyncflow.pools.redis import RedisPools
 from asyncflow.pools.sqlite import SQLitePools
 
 SCHEMES: Final = ("sqlite", "redis", "rediss", "unix", "postgresql", "postgres")
@@ -36,6 +37,8 @@ def backend_of(url: str) -> PoolBackend:
                 f"pools={url!r} names no file; write sqlite:///pools.db, or four slashes for a path from the root"
             )
         return SQLitePools(path)
+    if scheme in {"redis", "rediss", "unix"}:
+        return RedisPools(url)
     raise ConfigurationError(f"pools={redacted(url)!r}: there is no backend for {scheme} yet")
 
 
