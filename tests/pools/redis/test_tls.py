@@ -63,3 +63,13 @@ async def test_a_server_without_tls_is_named_as_a_possibility(server: Server, na
     with pytest.raises(PoolBackendUnavailable, match="speak TLS"):
         await pools.open(SessionSpec("s", namespace))
     await pools.disconnect()
+
+
+async def test_who_asks_for_no_check_gets_none(
+    server: Server, authority: tuple[trustme.CA, Path], namespace: str
+) -> None:
+    """ssl_cert_reqs=none in the URL, and only that, speaks to anybody."""
+    async with cut(server, server_side(authority[0], "elsewhere.example")) as way:
+        pools = RedisPools(f"REDISS://127.0.0.1:{way.port}?ssl_cert_reqs=none&ssl_check_hostname=false")
+        assert (await pools.open(SessionSpec("s", namespace))).fresh
+        await pools.disconnect()
