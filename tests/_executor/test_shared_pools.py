@@ -1,4 +1,4 @@
-"""Deployments whose pools a backend counts: what holds across them, and what becomes of ops when it is away or forgets."""
+"""Deployments whose pools a backend counts: what holds across them, and what happens when it is away or forgets."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class Moody(MemoryPools):
 
 
 def test_a_limit_holds_over_all_deployments_of_a_backend() -> None:
-    """Three deployments with one backend and a pool of 2: never more than 2 at once in all, and each gets its results."""
+    """Three deployments with one backend and a pool of 2: never more than 2 at once in all; each gets its results."""
 
     async def main() -> float:
         backend = MemoryPools()
@@ -179,7 +179,7 @@ def test_a_child_borrows_what_its_parent_holds_there() -> None:
 
 
 def test_weights_keys_and_several_pools_are_taken_at_once_or_not_at_all() -> None:
-    """Ops of {"db": 2, "api:x": 1} and {"db": 1, "api:y": 1}: each limit holds, per key too, and nobody waits for ever."""
+    """Ops of {"db": 2, "api:x": 1} and {"db": 1, "api:y": 1}: each limit holds, per key too; nobody waits for ever."""
     inside: dict[str, int] = {"db": 0, "x": 0, "y": 0}
 
     @op(pool=lambda key, slots: {"db": slots, f"api:{key}": 1})
@@ -222,7 +222,7 @@ def test_ops_of_a_pool_of_which_nobody_has_said_anything_are_not_limited() -> No
 
 
 def test_what_one_deployment_tunes_holds_for_all() -> None:
-    """Raised by one, the limit holds at once for the waiting ops of the other; set to 0 nothing starts; unset it is as defined."""
+    """Raised by one, a limit holds at once for the other; set to 0 nothing starts; unset it is as defined."""
 
     async def main() -> None:
         backend = MemoryPools()
@@ -281,7 +281,7 @@ def test_the_latest_definition_counts_and_the_conflict_is_told() -> None:
 
 
 def test_an_op_that_asks_for_more_than_the_pool_gives_there_is_refused() -> None:
-    """Code that says 5 meets an explicit limit of 2 at the backend: an op of 3 slots fails with DemandError, by name."""
+    """Code that says 5 meets an explicit limit of 2 at the backend: an op of 3 slots fails with DemandError."""
 
     @op(pool={"db": 3})
     async def wide() -> None: ...
@@ -448,7 +448,7 @@ async def forget(backend: MemoryPools) -> None:
 
 
 def test_an_op_whose_lease_is_lost_is_cancelled_with_lease_lost() -> None:
-    """The backend forgets the session: running ops fail with LeaseLost and are told; waiting ones go on in a new one."""
+    """The backend forgets the session: running ops fail with LeaseLost; waiting ones go on in a new session."""
     events: list[Event] = []
 
     async def main() -> RunResult[list[float]]:
@@ -522,8 +522,8 @@ def test_a_block_whose_lease_is_lost_raises_lease_lost() -> None:
                     await anyio.sleep(100)
 
             async with anyio.create_task_group() as tasks:
+                tasks.start_soon(forget_soon, backend)
                 with pytest.raises(LeaseLost, match="db"):
-                    tasks.start_soon(forget_soon, backend)
                     await hold()
             assert asyncio.get_running_loop().time() < 10
 
@@ -616,6 +616,49 @@ def test_an_op_can_give_back_early() -> None:
 # ── cancelled anywhere ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+class Slow(Moody):
+    """A backend that takes its time, and asks whether it is away."""
+
+    async def open(self, session: SessionSpec, pools: Sequence[PoolSpec] = ()) -> SessionGrant:
+        await anyio.sleep(0.01)
+        return await super().open(session, pools)
+
+    async def exchange(self, session_id: str, batch: Batch) -> Reply:
+        await anyio.sleep(0.01)
+        return await super().exchange(session_id, batch)
+
+    async def close(self, session_id: str) -> None:
+        await anyio.sleep(0.01)
+        await super().close(session_id)
+
+
+async def slow_life(url: str) -> None:
+    """A life at a slow backend that is away at first, with a store beside it."""
+
+    @op(pool="db")
+    async def careful() -> None:
+        await context().leases["db"].check()
+
+    backend = Slow()
+    backend.down = True
+    prod = shared(backend, store=url)
+    with pytest.raises(PoolBackendUnavailable):
+        await prod.__aenter__()
+    backend.down = False
+    async with prod:
+        await careful.on(prod).try_run()
+        await prod.tune(pools={"db": 1})
+
+
+async def slow_life_cancelled(steps: tuple[int, ...], url: str) -> bool:
+    """Cancels such a life before a step; says whether that was reached."""
+    reached, outcome, _ = await cancelled_at(steps, lambda: slow_life(url))
+    if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
+        raise outcome
+    assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
+    return reached
+
+
 async def life(backend: MemoryPools) -> None:
     """A whole life with such pools: ops, children, blocks, tuning, a lost session."""
 
@@ -663,7 +706,7 @@ def test_cancelled_before_any_step_nothing_is_left_there(*, pair: bool) -> None:
 
 
 async def world(seed: int) -> int:
-    """Several deployments, random ops on three pools, ops that fail, are cancelled, or nest; the backend forgets at times.
+    """Several deployments, random ops on three pools that are cancelled, or nest; the backend forgets at times.
 
     Returns:
         How many ops ended with their value.
@@ -674,7 +717,7 @@ async def world(seed: int) -> int:
     backend = MemoryPools()
     may_exceed = random.random() < 0.3
 
-    @op(pool=lambda needs, seconds, nest: needs)
+    @op(pool=lambda needs: needs)
     async def task(needs: dict[str, int], seconds: float, *, nest: bool) -> int:
         for pool, units in needs.items():
             inside[pool] += units
@@ -733,6 +776,6 @@ async def world(seed: int) -> int:
 
 
 def test_random_worlds_keep_the_limits_and_leave_nothing(seed: int) -> None:
-    """40 random worlds of deployments at one backend: no limit is exceeded, all ends, nothing is left."""
-    done = sum(run_virtual(world, seed + number, seed=seed + number) for number in range(40))
-    assert done > 100
+    """25 random worlds of deployments at one backend: no limit is exceeded, all ends, nothing is left."""
+    done = sum(run_virtual(world, seed + number, seed=seed + number) for number in range(25))
+    assert done > 60

@@ -23,6 +23,7 @@ from asyncflow import Deployment, OpCall, apply, graph, op, use
 from asyncflow._store import store_of
 from asyncflow._workers import Worker, frame
 from asyncflow.testing import run_virtual
+from tests._executor import test_shared_pools
 from tests._workers import functions
 from tests.faults import (
     suspension,
@@ -330,6 +331,8 @@ def test_cancellation_was_tried_at_every_point_of_suspension(tmp_path: Path) -> 
         at_every_step(lambda step, url=url: run_virtual(read_while_closed, step, url))
         for first, further in itertools.product(range(1, 9), range(1, 6)):
             run_virtual(test_store_cancelled.life_cancelled, (first, first + further), url)
+    url = f"sqlite:///{tmp_path}/beside.db"
+    at_every_step(lambda step: run_virtual(test_shared_pools.slow_life_cancelled, (step,), url))
     kept = test_cancel_everywhere.mapped
     at_every_step(lambda step: run_virtual(test_store_cancelled.leftovers, (step,), kept, store_of("memory")))
     at_every_step(lambda step: asyncio.run(in_processes(step)))
