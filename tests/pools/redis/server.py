@@ -21,10 +21,13 @@ def binary() -> Path:
 
 
 def free_port() -> int:
-    """Returns a port that nobody uses now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """Returns a port that nobody uses now, low enough for a cluster, which also uses that plus 10,000."""
+    while True:
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            port = int(found.getsockname()[1])
+        if port < 55_000:
+            return port
 
 
 class Server:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from random import Random
@@ -61,10 +62,10 @@ class Cut:
 
 
 @asynccontextmanager
-async def cut(server: Server) -> AsyncGenerator[Cut, None]:
-    """A way that can be cut."""
+async def cut(server: Server, tls: ssl.SSLContext | None = None) -> AsyncGenerator[Cut, None]:
+    """A way that can be cut; with TLS as far as here where it is given."""
     way = Cut(server.port)
-    async with await asyncio.start_server(way.serve, "127.0.0.1", 0) as listener:
+    async with await asyncio.start_server(way.serve, "127.0.0.1", 0, ssl=tls) as listener:
         way.port = listener.sockets[0].getsockname()[1]
         yield way
 

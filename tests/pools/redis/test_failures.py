@@ -191,7 +191,7 @@ async def test_wrong_and_missing_passwords_are_refused_at_once(launch: Launch) -
 async def test_the_documented_permissions_are_enough(launch: Launch) -> None:
     """A user with exactly the permissions that the message names may do everything."""
     allowed = " ".join(re.findall(r"[~&+][^ ,]+", REFUSED["NOPERM"]))
-    server = await launch(*f"--user pools on >pw-secret {allowed}".split())
+    server = await launch(*f"--user pools on >pw-secret resetchannels {allowed}".split())
     async with backend(f"redis://pools:pw-secret@127.0.0.1:{server.port}") as pools:
         await pools.open(spec(), LIMIT)
         await pools.open(spec("other"))

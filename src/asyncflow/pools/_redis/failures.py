@@ -97,7 +97,8 @@ def failure(place: Place, error: BaseException) -> PoolBackendError:
     if (insecure := _tls(error)) is not None:
         return BadRequest(f"{place.name}: {insecure}")
     if isinstance(error, TimeoutError) or type(error).__name__ == "TimeoutError":
-        return PoolBackendUnavailable(f"{place.name} did not answer in time")
+        asks = "; does it speak TLS on that port?" if place.name.startswith("rediss:") else ""
+        return PoolBackendUnavailable(f"{place.name} did not answer in time{asks}")
     return PoolBackendUnavailable(f"{place.name} cannot be reached ({type(error).__name__}: {text})")
 
 

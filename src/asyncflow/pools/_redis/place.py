@@ -95,8 +95,11 @@ class Place:
             "retry": Retry(NoBackoff(), 0),
             "retry_on_error": [],
         }
-        if not self.url.startswith("unix:"):
+        if not self.name.startswith("unix:"):
             options |= {"socket_keepalive": True, "socket_keepalive_options": _keepalive()}
+        trusting = parse_qs(urlsplit(self.url).query).get("ssl_cert_reqs") == ["none"]
+        if self.name.startswith("rediss:") and not trusting:
+            options["ssl_check_hostname"] = True  # older drivers would not
         try:
             make = cast("Any", ConnectionPool).from_url  # reason: the driver's options are not typed
             pool = make(self.url, **options)
