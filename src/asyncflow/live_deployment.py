@@ -214,8 +214,11 @@ class LiveDeployment:
             raise ConfigurationError(
                 f"deployment {self.name!r} has runs on another event loop; use one deployment for each loop"
             )
-        made = Admission if self._shared_pools is None else RemoteAdmission
-        core = made(max_overtakes=self._max_overtakes, describe=lambda owner: str(place_of(owner)))
+        core: Admission
+        if self._shared_pools is None:
+            core = Admission(max_overtakes=self._max_overtakes, describe=lambda owner: str(place_of(owner)))
+        else:
+            core = RemoteAdmission(max_overtakes=self._max_overtakes, describe=lambda owner: str(place_of(owner)))
         self._engine = Engine(
             core,
             threads=self._threads,

@@ -40,7 +40,7 @@ class SharedPools:
 
 
 def shared_pools(
-    pools: str | PoolBackend | None,
+    pools: object,
     *,
     namespace: str,
     label: str | None,

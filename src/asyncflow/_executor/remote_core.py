@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from asyncflow._limits import Admission, Claim, Limit
@@ -23,8 +23,8 @@ class RemoteAdmission(Admission):
 
     __slots__ = ("remote",)
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, *, max_overtakes: int, describe: Callable[[Any], str]) -> None:
+        super().__init__(max_overtakes=max_overtakes, describe=describe)
         self.remote: GivesBack | None = None
 
     def release(self, claim: Claim, limits: Iterable[Limit] | None = None) -> None:

@@ -129,8 +129,8 @@ class JournaledRows(MemoryRows):
 
 
 def _pool_of(data: dict[str, Any]) -> PoolRow:
-    quotas = {name: None if data[name] is None else Quota(**data[name]) for name in ("explicit", "defined")}
-    return PoolRow(**{**data, **quotas})
+    explicit, defined = (None if data[name] is None else Quota(**data[name]) for name in ("explicit", "defined"))
+    return PoolRow(data["pool"], data["fence"], data["paused"], explicit, defined, data["defined_by"])
 
 
 def _ticket_data(row: TicketRow) -> list[object]:
@@ -154,8 +154,9 @@ def _ticket_data(row: TicketRow) -> list[object]:
 
 
 def _ticket_of(data: list[Any]) -> TicketRow:
-    ticket, session, number, needs, nested, *rest, fences = data
-    line = Line(needs_of(needs), nested)
+    ticket, session, number, needs, nested, run_priority, priority, since, ready, run, op, *held = data
+    state, seen, promoted, fences = held
     given = tuple((pool, int(fence)) for pool, fence in fences)
-    fields = (ticket, session, number, line, *rest, given)
-    return TicketRow(*fields)
+    line = Line(needs_of(needs), nested)
+    about = (ticket, session, number, line, run_priority, priority, since, ready, run, op)
+    return TicketRow(*about, state, seen, promoted, given)
