@@ -13,12 +13,12 @@ from rich.text import Text
 
 import asyncflow
 from asyncflow.cli import demo as demonstration
-from asyncflow.cli import planning, running
+from asyncflow.cli import planning, pools_command, running
 from asyncflow.cli.exit_code import ExitCode
 from asyncflow.cli.running import RunOptions
 from asyncflow.cli.summary import written_json
 from asyncflow.cli.terminal import error_console, make_safe, shown, write_result
-from asyncflow.errors import AsyncflowError, RunRejected
+from asyncflow.errors import AsyncflowError, BadRequest, PoolBackendError, RunRejected
 
 app = App(
     name="asyncflow",
@@ -97,6 +97,9 @@ def demo(
     return demonstration.demo(out, limit, plain=plain)
 
 
+app.command(pools_command.app)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -104,10 +107,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app(given, exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        command = next((f" {name}" for name in given if name in {"run", "plan", "demo"}), "")
+        command = next((f" {name}" for name in given if name in {"run", "plan", "demo", "pools"}), "")
         return _refuse(given, error, ExitCode.NOT_STARTED, hint=f"asyncflow{command} --help")
     except RunRejected as error:
         return _refuse(given, error, ExitCode.CANCELED)
+    except PoolBackendError as error:
+        pools = given[:1] == ["pools"] and not isinstance(error, BadRequest)
+        return _refuse(given, error, ExitCode.CANCELED if pools else ExitCode.NOT_STARTED)
     except AsyncflowError as error:
         return _refuse(given, error, ExitCode.NOT_STARTED)
     except KeyboardInterrupt:

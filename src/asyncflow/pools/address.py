@@ -47,6 +47,7 @@ def redacted(url: str) -> str:
     try:
         parts = urlsplit(url)
         place = parts.hostname or ""
+        place = f"[{place}]" if ":" in place else place
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
         return url.partition("://")[0] + "://…"

@@ -52,6 +52,8 @@ def open_session(
     rows.put_session(session)
     if known is not None:
         return SessionGrant(seconds(now), fresh=False), _wake_up(rows, now, reaped, but=spec.id)
+    if spec.visitor:
+        return SessionGrant(seconds(now), fresh=True), _wake_up(rows, now, reaped, but=spec.id)
     conflicts: list[Conflict] = []
     rows.put_default(replace(rows.default(), defined=spec.default_limit))
     changed = {row.pool for row in rows.pools() if row.source == "default"} | reaped

@@ -79,6 +79,7 @@ class SessionSpec:
         process: The number of the process, for people to read.
         label: What it calls itself, for people to read.
         default_limit: What a pool gives that nobody has defined; None is unlimited.
+        visitor: True where nothing is laid down, the default limit neither: for those who look and operate.
     """
 
     id: str
@@ -88,6 +89,7 @@ class SessionSpec:
     process: int = field(default_factory=os.getpid)
     label: str = ""
     default_limit: int | None = None
+    visitor: bool = False
 
     def __post_init__(self) -> None:
         """Refuses what a backend could not keep."""
@@ -249,6 +251,11 @@ class Batch:
     resume: tuple[str, ...] = ()
     revoke: tuple[str, ...] = ()
     claims: tuple[Claim, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuses a renewal that would be none."""
+        if self.renew is not None and not (math.isfinite(self.renew) and 0 < self.renew <= 86_400):
+            raise BadRequest(f"renew={self.renew!r}: must be seconds above 0, at most a day")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from who gives it back to who waits for it.
 
 **State.** A *pool* has a quota, may be paused, and has a fence. Its quota is the explicit one (`define`) if there is
 one, else the one that the latest opened session defined, else the default limit of the namespace, which likewise is the
-explicit one or that of the latest opened session. A *session* is a
+explicit one or that of the latest opened session that is no visitor. A *session* is a
 process; it ends when it is closed, or when the server's clock reaches its expiry. A *ticket* belongs to a session and
 waits or holds; it goes with its session. How much of a pool is used is the sum over the tickets that hold, and is kept
 nowhere else: a number kept beside them drifts from them one day.
@@ -34,7 +34,7 @@ it names (once) and each run priority from the granted one's upwards, look at th
 for the pool, are ready, not nested, do not gather, and could be granted if everything were free (no pool paused, no
 limit and no `per_key` below a need):
 
-- if the first of them in order comes before the granted one, the pool's count of *first* for that run priority grows;
+- if the first of them in order comes before the granted one, which did not gather, the pool's count of *first* for that run priority grows;
   at `MAX_OVERTAKES` that ticket gathers, and the count begins at 0;
 - then the oldest of those that still do not gather (by age, then the order of claims): if it is the one it was at the
   last count, the count of *oldest* grows, otherwise it is 1; at `MAX_OVERTAKES` that ticket gathers, the count is 0.

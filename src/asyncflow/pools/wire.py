@@ -42,6 +42,7 @@ def session_text(session: SessionSpec, pools: Sequence[PoolSpec]) -> str:
             "process": session.process,
             "label": session.label,
             "default": session.default_limit,
+            "visitor": session.visitor,
             "pools": [[spec.pool, spec.quota.limit, spec.quota.per_key] for spec in pools],
         }
     )

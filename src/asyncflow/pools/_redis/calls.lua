@@ -35,8 +35,10 @@ function calls.open(asked_for)
   renew(SESSION, asked_for.ttl)
   call('HSET', SESSIONS, SESSION, cmsgpack.pack({asked_for.host, asked_for.process, asked_for.label}))
   if fresh then
-    put_default('defined', plain(asked_for.default))
-    default_changed()
+    if not asked_for.visitor then
+      put_default('defined', plain(asked_for.default))
+      default_changed()
+    end
     for _, one in ipairs(asked_for.pools) do
       lay_down(one[1], plain(one[2]), plain(one[3]), conflicts)
     end
