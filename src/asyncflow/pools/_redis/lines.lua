@@ -27,7 +27,7 @@ end
 line_changed = function(row)
   local line = lines[row.line]
   if line then
-    line.first, line.oldest, line.ranks = {}, {}, nil
+    line.first, line.oldest, line.ranks, line.head = {}, {}, nil, nil
   end
 end
 
@@ -70,8 +70,11 @@ local function first_after(prefix, low, length)
 end
 
 local function head(line)
-  local prefix = queue_of(line)
-  return first_after(prefix, prefix, ORDER_LENGTH)
+  if line.head == nil then
+    local prefix = queue_of(line)
+    line.head = first_after(prefix, prefix, ORDER_LENGTH)
+  end
+  return line.head
 end
 
 local function first(line, ranked)
@@ -105,18 +108,42 @@ local function ranks(line)
   return line.ranks
 end
 
--- Adds the lines in a range of the queues to a list, each once.
+-- Adds the lines in a range of the queues to a list, each once. Read in pages: the first of a line is its head, and
+-- where another line follows at once it is all of it, so that thousands of lines of one ticket cost few commands.
+local PAGE = 64
+
+local function found_line(member, start, alone)
+  local row = known_ticket(string.sub(member, start + LINE_LENGTH + ORDER_LENGTH))
+  local line = line_of(string.sub(member, start, start + LINE_LENGTH - 1), row.needs, row.nested)
+  line.head = row
+  if alone then
+    local ranked = rank(row.run_priority)
+    line.ranks, line.first, line.oldest = {ranked}, {[ranked] = row}, {[ranked] = row}
+  end
+  return line
+end
+
 local function find_lines(low, high, list, seen)
-  local member = first_member(low, high)
-  while member do
-    local start = string.find(member, '\0', 1, true) + 1
-    local id = string.sub(member, start, start + LINE_LENGTH - 1)
-    if not seen[id] then
-      seen[id] = true
-      local row = known_ticket(string.sub(member, start + LINE_LENGTH + ORDER_LENGTH))
-      list[#list + 1] = line_of(id, row.needs, row.nested)
+  local full = true
+  while full do
+    local page = call('ZRANGEBYLEX', INDEX, '[' .. low, '(' .. high, 'LIMIT', 0, PAGE)
+    local last
+    full = #page == PAGE
+    for place, member in ipairs(page) do
+      local start = string.find(member, '\0', 1, true) + 1
+      local queue = string.sub(member, 1, start + LINE_LENGTH - 1)
+      if queue ~= last then
+        local id = string.sub(member, start, start + LINE_LENGTH - 1)
+        local after = page[place + 1]
+        if not seen[id] then
+          seen[id] = true
+          local alone = after and string.sub(after, 1, #queue) ~= queue
+          list[#list + 1] = found_line(member, start, alone)
+        end
+        last = queue
+      end
     end
-    member = first_member(string.sub(member, 1, start + LINE_LENGTH - 1) .. ':', high)
+    low = last and last .. ':'
   end
 end
 
