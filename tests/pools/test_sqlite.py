@@ -279,9 +279,7 @@ async def test_a_full_disk_is_away_and_then_back(tmp_path: Path) -> None:
     path = tmp_path / "pools.db"
     backend = SQLitePools(path)
     await backend.open(SessionSpec("me", "test"))
-    file = backend._file
-    assert file is not None
-    file._connection.execute("PRAGMA max_page_count = 10")
+    await backend._call(lambda: backend._connected()._connection.execute("PRAGMA max_page_count = 10").fetchall())
     claims = tuple(Claim(f"t{number}", (Need("p" * 900 + str(number)),), op="o" * 1000) for number in range(60))
     with pytest.raises(PoolBackendUnavailable, match="full"):
         await backend.exchange("me", Batch(claims=claims))
@@ -341,6 +339,19 @@ def test_amounts_that_no_pool_could_give_are_refused(amount: object) -> None:
     """Zero, negative, too large, no whole number, a bool: BadRequest."""
     with pytest.raises(BadRequest):
         Need("db", amount)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_one_object_serves_loops_one_after_another(tmp_path: Path) -> None:
+    """Disconnected at the end of a loop, it connects anew in the next, while the old thread may still be closing."""
+    backend = SQLitePools(tmp_path / "pools.db")
+
+    async def look() -> None:
+        await backend.open(SessionSpec("me", "test"))
+        await backend.exchange("me", Batch())
+        await backend.disconnect()
+
+    for _ in range(30):
+        asyncio.run(look())
 
 
 async def test_another_loop_needs_a_twin(tmp_path: Path) -> None:

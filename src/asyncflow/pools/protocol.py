@@ -34,7 +34,8 @@ it names (once) and each run priority from the granted one's upwards, look at th
 for the pool, are ready, not nested, do not gather, and could be granted if everything were free (no pool paused, no
 limit and no `per_key` below a need):
 
-- if the first of them in order comes before the granted one, which did not gather, the pool's count of *first* for that run priority grows;
+- if the granted one did not gather, and the first of them in order comes before it, the pool's count of *first* for
+  that run priority grows;
   at `MAX_OVERTAKES` that ticket gathers, and the count begins at 0;
 - then the oldest of those that still do not gather (by age, then the order of claims): if it is the one it was at the
   last count, the count of *oldest* grows, otherwise it is 1; at `MAX_OVERTAKES` that ticket gathers, the count is 0.

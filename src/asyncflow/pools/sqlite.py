@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -61,12 +62,12 @@ class SQLitePools:
         self._pid = os.getpid()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: ThreadPoolExecutor | None = None
-        self._file: PoolFile | None = None
+        self._open_file = _OpenFile()
         self._looked = 0.0
 
     def __repr__(self) -> str:
         """Tells where it is, and whether it is connected."""
-        return f"<{self.name}{'' if self._file is None else ', connected'}>"
+        return f"<{self.name}{'' if self._thread is None else ', connected'}>"
 
     @property
     def capabilities(self) -> Capabilities:
@@ -175,12 +176,13 @@ class SQLitePools:
         """Returns the file; opened anew where it was replaced or removed."""
         with contextlib.suppress(OSError):
             status = self.path.stat()
-            if self._file is not None and self._file.identity == (status.st_dev, status.st_ino):
-                return self._file
+            file = self._open_file.file
+            if file is not None and file.identity == (status.st_dev, status.st_ino):
+                return file
         self._drop_file()
         make_file(self.path)
-        self._file = PoolFile(self.path, busy=self.busy_timeout)
-        return self._file
+        file = self._open_file.file = PoolFile(self.path, busy=self.busy_timeout)
+        return file
 
     def _open(self, session: SessionSpec, pools: Sequence[PoolSpec]) -> SessionGrant:
         file = self._connected()
@@ -236,15 +238,21 @@ class SQLitePools:
             ring(self._shared.pulse, session)
 
     def _drop_file(self) -> None:
-        file, self._file = self._file, None
+        file, self._open_file.file = self._open_file.file, None
         if file is not None:
             file.close()
 
     def _forget(self) -> None:
         """In the child of a fork: forgets what belongs to the parent, without closing it."""
-        _ORPHANS.append((self._file, self._thread))
-        self._pid, self._loop, self._thread, self._file = os.getpid(), None, None, None
+        _ORPHANS.append((self._open_file, self._thread))
+        self._pid, self._loop, self._thread, self._open_file = os.getpid(), None, None, _OpenFile()
         self._shared = _Shared(self.path)
+
+
+class _OpenFile(threading.local):
+    """The file as one thread has it open: a thread that is ending closes its own, while the next one has another."""
+
+    file: PoolFile | None = None
 
 
 class _Shared:
