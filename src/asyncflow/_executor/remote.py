@@ -56,6 +56,7 @@ class Remote:
         self._asked: dict[CoreClaim, Ticket] = {}
         self._granted: dict[CoreClaim, Ticket] = {}
         self._of: dict[CoreClaim, list[Ticket]] = {}
+        self._pools: dict[str, Limit] = {}
         self._numbers = itertools.count(1)
 
     def __repr__(self) -> str:
@@ -75,6 +76,10 @@ class Remote:
         if ticket is not None:
             self.agent.desk.set_ready(ticket.id, ready=True)
             return
+        for limit, _ in claim.asked.remote:
+            name, key = place_of(limit)
+            if key is None:
+                self._pools[name] = limit
         ticket = Ticket(str(next(self._numbers)), claim, self.engine.loop.time())
         self._tickets[ticket.id] = self._asked[claim] = ticket
         run, op = _who(claim)
@@ -271,29 +276,31 @@ class Remote:
     def used(self, usage: Sequence[Usage]) -> None:
         """What pools give now."""
         for one in usage:
-            self._mirror(one.pool, one.limit)
+            limit = self._pools.get(one.pool)
+            if limit is not None:
+                self._mirror(limit, one.limit)
 
     def viewed(self, pools: Sequence[PoolView]) -> None:
         """All pools as they are now."""
-        for view in pools:
-            self._mirror(view.pool, view.quota.limit)
-            self._mirror(view.pool, view.quota.per_key, keys=True)
+        quotas = {view.pool: view.quota for view in pools}
+        for limit in self.engine.core.external_limits():
+            name, key = place_of(limit)
+            if name in quotas:
+                self._mirror(limit, quotas[name].limit if key is None else quotas[name].per_key)
 
-    def _mirror(self, pool: str, capacity: int | None, *, keys: bool = False) -> None:
-        """Gives the core's limits the numbers that the backend goes by: how much may be asked for at once.
+    def _mirror(self, limit: Limit, capacity: int | None) -> None:
+        """Gives a limit of the core the number that the backend goes by: how much may be asked for at once.
 
         What gives nothing for now, or less than somebody waits for, is not shown here: the first of those who wait has
         to stand in line there, to be granted in the moment in which that changes.
         """
-        core = self.engine.core
-        for one in core.external_limits():
-            name, key = place_of(one)
-            if name != pool or keys != (key is not None) or capacity == 0:
-                continue
-            room = None if capacity is None else max([capacity, *[claim.asked.amount(one) for claim in self._asked]])
-            if one.capacity != room:
-                core.resize(one, room)
-                self._stir()
+        if capacity in {0, limit.capacity}:
+            return
+        asked = [claim.asked.amount(limit) for claim in self._asked]
+        room = None if capacity is None else max([capacity, *asked])
+        if limit.capacity != room:
+            self.engine.core.resize(limit, room)
+            self._stir()
 
     def away(self, away: Away) -> None:
         """The backend does not answer."""
