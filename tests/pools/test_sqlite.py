@@ -164,6 +164,17 @@ async def test_processes_that_contend_never_exceed_the_limit_and_their_fences_gr
     assert len({fence for _, _, fence in lines}) == 240
 
 
+async def test_many_make_the_file_at_once(tmp_path: Path) -> None:
+    """Eight connections find no file and make it, twenty times: each opens, none is told that it is locked."""
+    for number in range(20):
+        path = tmp_path / f"pools-{number}.db"
+        several = [SQLitePools(path) for _ in range(8)]
+        await asyncio.gather(*[one.open(SessionSpec(f"s{place}", "test")) for place, one in enumerate(several)])
+        for place, one in enumerate(several):
+            await one.close(f"s{place}")
+            await one.disconnect()
+
+
 async def test_what_is_kept_survives_the_objects_that_wrote_it(tmp_path: Path) -> None:
     """Another object for the same file, opened later, finds sessions, tickets, limits and fences as they were."""
     first = SQLitePools(tmp_path / "pools.db")

@@ -79,7 +79,7 @@ class PoolFile:
             path, timeout=busy, isolation_level=None, check_same_thread=False
         )
         try:
-            _log_ahead(connection, path)
+            _log_ahead(connection, path, busy)
             connection.execute("PRAGMA synchronous = NORMAL")
             self._prepare()
         except BaseException:
@@ -206,8 +206,17 @@ class PoolFile:
                 self._connection.execute("ROLLBACK")
 
 
-def _log_ahead(connection: sqlite3.Connection, path: Path) -> None:
-    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+def _log_ahead(connection: sqlite3.Connection, path: Path, busy: float) -> None:
+    """Switches to the write-ahead log. Where two processes do that at once, SQLite lets one fail without waiting."""
+    until = time.monotonic() + busy
+    while True:
+        try:
+            mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY" or time.monotonic() > until:
+                raise
+            time.sleep(0.005)
     if mode != "wal":
         raise BadRequest(f"{path} lies where SQLite cannot use its write-ahead log ({mode}); choose a local disk")
 
